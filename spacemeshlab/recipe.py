@@ -1,0 +1,161 @@
+"""Everything that distinguishes one training run from another, in one frozen dataclass (chapter 13).
+
+A recipe is a name and a set of values; ``key=value`` strings change single values. The comment beside each field gives
+the paper's value (P, with its section) or our reading (R) where the paper is silent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spacemeshlab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run, written down. The defaults are the paper's Cityscapes run."""
+
+    name: str = "cityscapes"
+    dataset: str = "cityscapes"  # P (section 3): Cityscapes and Pascal-Context
+
+    backbone: str = "resnet101"  # P (section 3): resnet50 and resnet101
+    pretrained: bool = True  # P (section 1): ImageNet weights
+    spam: bool = True  # P (table 1)
+    attention: bool = True  # P (table 1): SCA and CCA
+    context: str = "metrocon2"  # P (table 2): "metrocon2" or "aspp"
+    rates: tuple[int, ...] = tuple(range(1, 19))  # P (section 2.2): 1..18 on both axes
+
+    iterations: int = 80_000  # P (section 3): 80K
+    batch_size: int = 8  # P (section 3): 8, over all devices together
+    crop: tuple[int, int] = (768, 768)  # R: DeepLabV3 crops 769, which is no multiple of 16
+    scale: float = 1.0  # R: 1; resizes every image before anything else, in training and in testing
+    scale_range: tuple[float, float] = (0.5, 2.0)  # R: DeepLabV3's random scale
+    flip: bool = True  # R: DeepLabV3's random horizontal flip
+
+    lr: float = 0.01  # P (section 3): 0.01
+    momentum: float = 0.9  # R: DeepLabV3
+    weight_decay: float = 5e-4  # R: common reproductions of DeepLabV3
+    poly_power: float = 0.9  # R: DeepLabV3
+    aux_weight: float = 0.4  # P (section 3): 0.4; 0 builds the network without the auxiliary head
+
+    seed: int = 0
+    precision: str = "32-true"  # R: Lightning Fabric's names: 32-true, bf16-mixed, 16-mixed
+    devices: int = 1  # R: GPUs on one machine; on a CPU, processes
+    compile: bool = False
+    workers: int = 4  # loader processes; 0 loads in the training process
+    validate_every: int = 2_000  # iterations between two validations; every one also writes a checkpoint
+
+    def __post_init__(self) -> None:
+        for side in self.crop:
+            if side <= 0 or side % 16:
+                raise UserError(f"crop must be positive multiples of 16, got {self.crop[0]}x{self.crop[1]}: "
+                                f"try crop={_multiple(self.crop[0])}x{_multiple(self.crop[1])}")
+        for field, least in (("iterations", 1), ("batch_size", 2), ("devices", 1), ("workers", 0), ("validate_every", 1)):
+            if getattr(self, field) < least:
+                why = " (batch norm needs two images)" if field == "batch_size" else ""
+                raise UserError(f"{field} must be at least {least}{why}, got {getattr(self, field)}: set {field}={least}")
+        for field in ("lr", "scale", "poly_power"):
+            if not getattr(self, field) > 0:
+                raise UserError(f"{field} must be positive, got {getattr(self, field)}")
+        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise UserError(f"scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got {self.scale_range}")
+        if self.batch_size % self.devices:
+            raise UserError(f"batch_size must be a multiple of devices={self.devices}, got {self.batch_size}")
+
+    def override(self, pairs: Iterable[str]) -> Recipe:
+        """Return a copy with ``key=value`` strings applied.
+
+        Raises:
+            UserError: an unknown key (lists the valid ones) or a value of the wrong type.
+        """
+        types = typing.get_type_hints(Recipe)
+        changes: dict[str, object] = {}
+        for pair in pairs:
+            key, equals, text = pair.partition("=")
+            if not equals or key not in types:
+                raise UserError(f"expected key=value with one of the keys {', '.join(types)}; got {pair!r}")
+            changes[key] = _parse(key, types[key], text)
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Recipe:
+        """Rebuild a recipe from its JSON values (lists become tuples again)."""
+        unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise UserError(f"recipe holds unknown fields {sorted(unknown)}: it was written by another version")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def _multiple(side: int) -> int:
+    return max(16, round(side / 16) * 16)
+
+
+def _parse(key: str, kind: object, text: str) -> object:
+    """Read one value as the field's type; ``768x768``, ``1-18``, ``6,12,18`` and ``0.5-2`` are understood."""
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if key == "crop":
+            height, width = (int(side) for side in text.lower().split("x"))
+            return height, width
+        if key == "rates":
+            return _parse_rates(text)
+        if key == "scale_range":
+            low, high = (float(end) for end in text.split("-"))
+            return low, high
+        return kind(text)  # int, float, str
+    except (ValueError, KeyError):
+        forms = {"crop": "768x768", "rates": "1-18 or 6,12,18", "scale_range": "0.5-2"}
+        wanted = forms.get(key) or getattr(kind, "__name__", str(kind))
+        raise UserError(f"{key} expects {wanted}, got {text!r}") from None
+
+
+def _parse_rates(text: str) -> tuple[int, ...]:
+    if "-" in text:
+        first, last = (int(end) for end in text.split("-"))
+        rates = tuple(range(first, last + 1))
+    else:
+        rates = tuple(int(rate) for rate in text.split(","))
+    if not rates or min(rates) < 1:
+        raise ValueError
+    return rates
+
+
+_CITYSCAPES = Recipe()
+
+RECIPES: dict[str, Recipe] = {
+    "cityscapes": _CITYSCAPES,
+    # generated streets, in Cityscapes' layout; under two minutes on two CPU cores
+    "toycity": dataclasses.replace(
+        _CITYSCAPES, name="toycity", backbone="resnet18", pretrained=False, iterations=80, batch_size=8, crop=(128, 128),
+        scale=0.5, scale_range=(0.75, 1.5), lr=0.05, workers=0, validate_every=40,
+    ),
+    # 367 photographs of 360 x 480; one GPU
+    "camvid": dataclasses.replace(
+        _CITYSCAPES, name="camvid", dataset="camvid", backbone="resnet50", iterations=20_000, crop=(352, 480),
+        validate_every=1_000,
+    ),
+    # the same photographs at half the side: from scratch, on a CPU with patience
+    "camvid-cpu": dataclasses.replace(
+        _CITYSCAPES, name="camvid-cpu", dataset="camvid", backbone="resnet18", pretrained=False, iterations=2_000,
+        crop=(176, 240), scale=0.5, lr=0.02, workers=1, validate_every=200,
+    ),
+}
+
+
+def get_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """The preset ``name`` with ``key=value`` overrides.
+
+    Raises:
+        UserError: unknown name, key or value.
+    """
+    if name not in RECIPES:
+        raise UserError(f"expected a recipe out of {', '.join(RECIPES)}; got {name!r}")
+    return RECIPES[name].override(overrides)
