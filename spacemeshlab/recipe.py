@@ -52,12 +52,22 @@ class Recipe:
     def __post_init__(self) -> None:
         for side in self.crop:
             if side <= 0 or side % 16:
-                raise UserError(f"crop must be positive multiples of 16, got {self.crop[0]}x{self.crop[1]}: "
-                                f"try crop={_multiple(self.crop[0])}x{_multiple(self.crop[1])}")
-        for field, least in (("iterations", 1), ("batch_size", 2), ("devices", 1), ("workers", 0), ("validate_every", 1)):
+                raise UserError(
+                    f"crop must be positive multiples of 16, got {self.crop[0]}x{self.crop[1]}: "
+                    f"try crop={_multiple(self.crop[0])}x{_multiple(self.crop[1])}"
+                )
+        for field, least in (
+            ("iterations", 1),
+            ("batch_size", 2),
+            ("devices", 1),
+            ("workers", 0),
+            ("validate_every", 1),
+        ):
             if getattr(self, field) < least:
                 why = " (batch norm needs two images)" if field == "batch_size" else ""
-                raise UserError(f"{field} must be at least {least}{why}, got {getattr(self, field)}: set {field}={least}")
+                raise UserError(
+                    f"{field} must be at least {least}{why}, got {getattr(self, field)}: set {field}={least}"
+                )
         for field in ("lr", "scale", "poly_power"):
             if not getattr(self, field) > 0:
                 raise UserError(f"{field} must be positive, got {getattr(self, field)}")
@@ -81,8 +91,9 @@ class Recipe:
             changes[key] = _parse(key, types[key], text)
         return dataclasses.replace(self, **changes)
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2)
+    def as_dict(self) -> dict:
+        """Plain values for JSON and checkpoints (tuples become lists)."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def from_dict(cls, values: dict) -> Recipe:
@@ -134,18 +145,42 @@ RECIPES: dict[str, Recipe] = {
     "cityscapes": _CITYSCAPES,
     # generated streets, in Cityscapes' layout; under two minutes on two CPU cores
     "toycity": dataclasses.replace(
-        _CITYSCAPES, name="toycity", backbone="resnet18", pretrained=False, iterations=80, batch_size=8, crop=(128, 128),
-        scale=0.5, scale_range=(0.75, 1.5), lr=0.05, workers=0, validate_every=40,
+        _CITYSCAPES,
+        name="toycity",
+        backbone="resnet18",
+        pretrained=False,
+        iterations=80,
+        batch_size=8,
+        crop=(128, 256),
+        scale=0.5,
+        scale_range=(0.75, 1.5),
+        lr=0.05,
+        workers=0,
+        validate_every=40,
     ),
     # 367 photographs of 360 x 480; one GPU
     "camvid": dataclasses.replace(
-        _CITYSCAPES, name="camvid", dataset="camvid", backbone="resnet50", iterations=20_000, crop=(352, 480),
+        _CITYSCAPES,
+        name="camvid",
+        dataset="camvid",
+        backbone="resnet50",
+        iterations=20_000,
+        crop=(352, 480),
         validate_every=1_000,
     ),
     # the same photographs at half the side: from scratch, on a CPU with patience
     "camvid-cpu": dataclasses.replace(
-        _CITYSCAPES, name="camvid-cpu", dataset="camvid", backbone="resnet18", pretrained=False, iterations=2_000,
-        crop=(176, 240), scale=0.5, lr=0.02, workers=1, validate_every=200,
+        _CITYSCAPES,
+        name="camvid-cpu",
+        dataset="camvid",
+        backbone="resnet18",
+        pretrained=False,
+        iterations=800,
+        crop=(192, 240),
+        scale=0.5,
+        lr=0.05,
+        workers=1,
+        validate_every=200,
     ),
 }
 

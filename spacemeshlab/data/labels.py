@@ -90,8 +90,9 @@ CITYSCAPES = LabelSet(
     palette=tuple(colour for _, _, colour in _CITYSCAPES),
     file_values=tuple(label_id for _, label_id, _ in _CITYSCAPES),
     # 0..6 unlabeled, ego vehicle, border, out of roi, static, dynamic, ground; guard rail, bridge, tunnel, polegroup,
-    # caravan, trailer. Licence plate is -1, which no 8-bit file can hold; a file written from it holds 255.
-    void_values=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, 255),
+    # caravan, trailer. Licence plate is -1, which the official files leave undrawn: 255 occurs in train-id files only,
+    # and is refused because it gives them away.
+    void_values=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30),
 )
 
 _CAMVID: tuple[tuple[str, RGB], ...] = (

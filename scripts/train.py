@@ -1,0 +1,31 @@
+"""Train a recipe, or go on where a run stopped.
+
+python scripts/train.py RECIPE [--data-root DIR] [--run-dir DIR] [key=value ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from spacemeshlab.errors import exit_codes
+from spacemeshlab.recipe import RECIPES, get_recipe
+from spacemeshlab.train import train
+
+
+@exit_codes
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="change single values of the recipe")
+    parser.add_argument("--data-root", type=Path, help="the data set's folder (default: data/RECIPE without -cpu)")
+    parser.add_argument("--run-dir", type=Path, help="where the run's files go (default: runs/RECIPE)")
+    arguments = parser.parse_intermixed_args()
+    recipe = get_recipe(arguments.recipe, arguments.overrides)
+    run_dir = arguments.run_dir or Path("runs") / recipe.name
+    train(recipe, arguments.data_root or Path("data") / recipe.name.removesuffix("-cpu"), run_dir)
+    print(f"done: {run_dir}")
+
+
+if __name__ == "__main__":
+    main()

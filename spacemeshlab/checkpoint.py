@@ -1,0 +1,173 @@
+"""What a run directory holds, and how it survives being killed (chapter 13).
+
+    recipe.json        the recipe, and where the run was started: commit, machine, command
+    metrics.jsonl      one line a logged step and a validation
+    events.out.…       the same for TensorBoard
+    last.ckpt          everything that resuming needs
+    best.ckpt          the same at the best validation
+    model.safetensors  the weights alone, for others
+
+A checkpoint is a dictionary of tensors and plain Python values and loads with ``torch.load(weights_only=True)``. Files
+are written beside their place and moved there in one step, so a killed run leaves the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from spacemeshlab.errors import UserError
+from spacemeshlab.recipe import Recipe
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a file beside ``path``, force it to disk, then move it into place."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        write(draft)
+        with open(draft, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict:
+    """Read a checkpoint.
+
+    Raises:
+        UserError: no such file, or one that is no checkpoint; one line with the remedy.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"expected a checkpoint at {path}, found none: train first with scripts/train.py --run-dir {path.parent}"
+        )
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).split(".")[0].split("\n")[0]
+        raise UserError(
+            f"expected a checkpoint at {path}, but it can't be read ({reason}): delete it, or train again"
+        ) from None
+    if not isinstance(checkpoint, dict) or "model" not in checkpoint or "recipe" not in checkpoint:
+        raise UserError(
+            f"expected the entries model and recipe in {path}, found another kind of file: name a run's checkpoint"
+        )
+    return checkpoint
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Write the weights alone as safetensors."""
+    weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    write_atomically(path, lambda draft: safetensors.torch.save_file(weights, draft))
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Args:
+        path: the folder; made if it is missing.
+        recipe: what is run there. A folder that holds another recipe's run is refused.
+
+    Raises:
+        UserError: the folder belongs to another run; names the fields that differ.
+    """
+
+    free = ("devices", "workers", "compile")
+    """Recipe fields that may change when a run is resumed: they do not change what is computed."""
+
+    def __init__(self, path: str | Path, recipe: Recipe) -> None:
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.last, self.best = self.path / "last.ckpt", self.path / "best.ckpt"
+        self.metrics = self.path / "metrics.jsonl"
+        self._refuse_another(recipe)
+        self._writer: SummaryWriter | None = None
+
+    def _refuse_another(self, recipe: Recipe) -> None:
+        if not self.last.exists():
+            return
+        found = read_recipe(self.path)
+        different = [
+            f"{field}={getattr(found, field)} there, {getattr(recipe, field)} asked for"
+            for field in recipe.__dataclass_fields__
+            if field not in self.free and getattr(found, field) != getattr(recipe, field)
+        ]
+        if different:
+            raise UserError(
+                f"expected {self.path} to be new or a run of this recipe, found another run ({'; '.join(different)}): "
+                "choose another --run-dir, or delete that one"
+            )
+
+    def write_recipe(self, recipe: Recipe, origin: dict) -> None:
+        """Write recipe.json; ``origin`` says where the run was started."""
+        text = json.dumps({"recipe": recipe.as_dict(), "origin": origin}, indent=2)
+        write_atomically(self.path / "recipe.json", lambda draft: draft.write_text(text + "\n"))
+
+    def save(self, state: dict, save: Callable[[Path, dict], None], best: bool) -> None:
+        """Write last.ckpt, and best.ckpt if ``best``, with ``save(path, state)``."""
+        for path in (self.last, self.best) if best else (self.last,):
+            write_atomically(path, lambda draft: save(draft, state))
+
+    def forget_after(self, iteration: int) -> None:
+        """Drop the log lines of steps that were not saved, so that a resumed run logs each step once."""
+        if not self.metrics.exists():
+            return
+        lines = [line for line in self.metrics.read_text().splitlines() if _iteration(line) <= iteration]
+        text = "".join(f"{line}\n" for line in lines)
+        write_atomically(self.metrics, lambda draft: draft.write_text(text))
+
+    def log(self, iteration: int, **values: float) -> None:
+        """Append one line to metrics.jsonl and the same scalars to TensorBoard's events."""
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self.path), purge_step=iteration)
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, iteration)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _iteration(line: str) -> float:
+    try:
+        return json.loads(line)["iteration"]
+    except (ValueError, KeyError):  # the last line of a killed run may be cut short
+        return float("inf")
+
+
+def read_recipe(run_dir: str | Path) -> Recipe:
+    """The recipe of a run directory.
+
+    Raises:
+        UserError: the folder is no run directory.
+    """
+    return Recipe.from_dict(_read_run(run_dir)["recipe"])
+
+
+def read_origin(run_dir: str | Path) -> dict:
+    """Where a run was started: commit, machine, command."""
+    return _read_run(run_dir)["origin"]
+
+
+def _read_run(run_dir: str | Path) -> dict:
+    path = Path(run_dir) / "recipe.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(
+            f"expected a run directory with a recipe.json, found none in {run_dir}: train there first"
+        ) from None
+    except ValueError:
+        raise UserError(f"expected JSON in {path}, found something else: restore the file, or train again") from None

@@ -1,0 +1,272 @@
+"""ToyCity's things: what stands, walks and drives on the street (chapter 03).
+
+Every function paints one thing with its foot at (x, z), metres, and draws what varies from ``rng``. A thing consists of
+several polygons; those with a label make its shape, the others its looks. Sizes are those of real streets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spacemeshlab.data._toycity_canvas import FRONT, RGB, SIDE, Canvas, Material, Plane, box
+
+PAINTS: tuple[RGB, ...] = (
+    (0.85, 0.86, 0.87), (0.62, 0.64, 0.67), (0.13, 0.14, 0.16), (0.33, 0.35, 0.38), (0.62, 0.10, 0.10),
+    (0.12, 0.22, 0.46), (0.18, 0.36, 0.28), (0.78, 0.62, 0.20), (0.50, 0.32, 0.22), (0.30, 0.48, 0.66),
+)  # fmt: skip
+CLOTHES: tuple[RGB, ...] = (
+    (0.15, 0.16, 0.20), (0.25, 0.30, 0.42), (0.55, 0.16, 0.18), (0.75, 0.70, 0.62), (0.20, 0.38, 0.30),
+    (0.80, 0.55, 0.20), (0.42, 0.28, 0.48), (0.86, 0.86, 0.84), (0.38, 0.55, 0.70), (0.35, 0.28, 0.22),
+)  # fmt: skip
+SKINS: tuple[RGB, ...] = ((0.93, 0.76, 0.64), (0.80, 0.60, 0.46), (0.56, 0.38, 0.27), (0.36, 0.24, 0.18))
+GREENS: tuple[RGB, ...] = ((0.30, 0.46, 0.17), (0.22, 0.40, 0.19), (0.39, 0.49, 0.17), (0.25, 0.36, 0.14))
+
+RUBBER, METAL, DARK = Material((0.09, 0.09, 0.10)), Material((0.50, 0.52, 0.54), "steel"), Material((0.17, 0.18, 0.20))
+PANE = Material((0.20, 0.25, 0.30), "glass")
+TAIL, HEAD, AMBER = Material((0.80, 0.09, 0.08), glow=0.5), Material((1.0, 0.98, 0.88), glow=0.7), Material((0.9, 0.5, 0.1))
+
+
+def pick(rng: np.random.Generator, items: tuple) -> object:
+    return items[int(rng.integers(len(items)))]
+
+
+def tint(rng: np.random.Generator, colour: RGB, spread: float = 0.05) -> RGB:
+    """The colour, a little off."""
+    return tuple(np.clip(np.asarray(colour) * (1 + spread * rng.normal()) + spread * 0.5 * rng.normal(size=3), 0.03, 1.0))
+
+
+def drop_shadow(canvas: Canvas, x: float, z: float, half: float, height: float, sun: tuple) -> None:
+    """The shadow on the ground of something ``2 half`` wide and ``height`` tall."""
+    along, ahead = -sun[0] / max(sun[1], 0.3) * height, -sun[2] / max(sun[1], 0.3) * height
+    far = max(z + ahead, 1.5)
+    canvas.shadow([(x - half, z), (x + half, z), (x + half * 0.7 + along, far), (x - half * 0.7 + along, far)])
+    canvas.shadow([(x - half * 1.2, z - 0.15), (x + half * 1.2, z - 0.15), (x + half, z + 0.5), (x - half, z + 0.5)])
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+
+def _head(canvas, plane, u, v, rng, label, helmet=None):
+    canvas.disc(plane, (u, v), (0.105, 0.14), Material(pick(rng, SKINS)), label)
+    hair = helmet or Material(pick(rng, ((0.12, 0.09, 0.07), (0.35, 0.22, 0.12), (0.75, 0.62, 0.38), (0.6, 0.6, 0.6))))
+    canvas.paint(plane, [(u - 0.11, v + 0.02), (u + 0.11, v + 0.02), (u + 0.09, v + 0.13), (u - 0.09, v + 0.13)], hair)
+
+
+def person(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """Somebody who stands or walks, an adult or a child."""
+    size = float(rng.uniform(0.9, 1.05)) if rng.random() < 0.85 else 0.66
+    stride, lean = float(rng.uniform(0.05, 0.3)), float(rng.normal(0.0, 0.03))
+    coat, legs = (Material(tint(rng, pick(rng, CLOTHES))) for _ in range(2))
+    plane = Plane(FRONT, z)
+
+    def limb(u0, v0, u1, v1, width, material):
+        canvas.limb(plane, [(x + u0 * size, v0 * size), (x + u1 * size, v1 * size)], width * size, material, "person")
+
+    limb(lean - 0.07, 0.85, -stride, 0.04, 0.15, legs)
+    limb(lean + 0.07, 0.85, stride, 0.04, 0.15, legs)
+    limb(-stride - 0.04, 0.04, -stride + 0.10, 0.04, 0.09, RUBBER)
+    limb(stride - 0.04, 0.04, stride + 0.10, 0.04, 0.09, RUBBER)
+    long_coat = 0.55 if rng.random() < 0.3 else 0.80
+    shoulders = [(-0.17, long_coat), (0.17, long_coat), (0.20, 1.36), (0.10, 1.47), (-0.10, 1.47), (-0.20, 1.36)]
+    canvas.paint(plane, [(x + (u + lean) * size, v * size) for u, v in shoulders], coat, "person")
+    sleeve = Material(tuple(0.82 * np.asarray(coat.colour)))
+    limb(lean - 0.21, 1.38, -0.24 - stride * 0.4, 0.84, 0.10, sleeve)
+    limb(lean + 0.21, 1.38, 0.24 + stride * 0.4, 0.84, 0.10, sleeve)
+    if rng.random() < 0.3:  # a bag
+        canvas.paint(plane, box(x + 0.20 * size, 0.62 * size, x + 0.42 * size, 0.9 * size), AMBER, "person")
+    _head(canvas, plane, x + lean * size, 1.60 * size, rng, "person")
+
+
+def _rider(canvas, rng, plane, at, hip, shoulder, hand, foot, helmet):
+    """A seated figure; the points (u, v) are relative to ``at`` and make legs, back, arms and head."""
+    coat, legs = (Material(tint(rng, pick(rng, CLOTHES))) for _ in range(2))
+    point = {name: (at + u, v) for name, (u, v) in {"h": hip, "s": shoulder, "a": hand, "f": foot}.items()}
+    knee = ((point["h"][0] + point["f"][0]) / 2 + 0.16 * np.sign(hand[0] - hip[0]), (hip[1] + foot[1]) / 2 + 0.08)
+    canvas.limb(plane, [point["h"], knee], 0.17, legs, "rider")
+    canvas.limb(plane, [knee, point["f"]], 0.14, legs, "rider")
+    canvas.limb(plane, [point["h"], point["s"]], 0.34, coat, "rider")
+    canvas.limb(plane, [point["s"], point["a"]], 0.11, coat, "rider")
+    _head(canvas, plane, point["s"][0] + 0.06 * np.sign(hand[0] - hip[0]), shoulder[1] + 0.26, rng, "rider", helmet)
+
+
+def _wheel(canvas, plane, u, radius, label, tyre):
+    """A spoked wheel: the label fills it, as Cityscapes' annotators do; the picture shows tyre, hub and spokes."""
+    canvas.disc(plane, (u, radius), radius, None, label)
+    ring = np.linspace(0, 2 * np.pi, 13)
+    points = np.stack([u + (radius - tyre / 2) * np.cos(ring), radius + (radius - tyre / 2) * np.sin(ring)], axis=1)
+    for start, end in zip(points, points[1:], strict=False):
+        canvas.limb(plane, [start, end], tyre, RUBBER)
+    for start, end in zip(points[:3], points[6:9], strict=True):
+        canvas.limb(plane, [start, end], 0.012, METAL)
+
+
+def cycle(
+    canvas: Canvas, rng: np.random.Generator, x: float, z: float, *, motor: bool, ridden: bool, crossing: bool
+) -> None:
+    """A bicycle or a motorcycle, from the side (``crossing``) or from behind, with or without its rider."""
+    label, plane = ("motorcycle" if motor else "bicycle"), Plane(FRONT, z)
+    paint = Material(tint(rng, pick(rng, PAINTS)), "steel")
+    helmet = Material(tint(rng, pick(rng, PAINTS))) if motor or rng.random() < 0.6 else None
+    to = 1.0 if rng.random() < 0.5 else -1.0
+    if crossing:
+        (_motorcycle_side if motor else _bicycle_side)(canvas, plane, x, to, paint)
+        if ridden:
+            hip, hand = ((-0.25, 0.82), (0.36, 0.98)) if motor else ((-0.22, 0.98), (0.40, 1.02))
+            foot = (0.05, 0.32) if motor else (0.02, 0.26)
+            turned = [(to * u, v) for u, v in (hip, (0.05, hip[1] + 0.52), hand, foot)]
+            _rider(canvas, rng, plane, x, *turned, helmet)
+        return
+    canvas.limb(plane, [(x, 0.0), (x, 0.66)], 0.18 if motor else 0.07, RUBBER, label)
+    canvas.limb(plane, [(x - 0.36, 1.0), (x + 0.36, 1.0)], 0.06, DARK, label)
+    canvas.limb(plane, [(x, 0.5), (x, 1.0)], 0.34 if motor else 0.06, paint, label)
+    if motor:
+        canvas.paint(plane, box(x - 0.24, 0.45, x + 0.24, 0.82), paint, label)
+        canvas.disc(plane, (x, 0.72), (0.1, 0.06), TAIL)
+        for u in (-0.4, 0.4):
+            canvas.disc(plane, (x + u, 1.12), 0.08, DARK, label)
+    if ridden:
+        coat, legs = (Material(tint(rng, pick(rng, CLOTHES))) for _ in range(2))
+        for u in (-1, 1):
+            canvas.limb(plane, [(x + 0.1 * u, 0.92), (x + 0.2 * u, 0.32)], 0.15, legs, "rider")
+            canvas.limb(plane, [(x + 0.18 * u, 1.42), (x + 0.34 * u, 1.02)], 0.10, coat, "rider")
+        canvas.limb(plane, [(x, 0.85), (x, 1.5)], 0.42, coat, "rider")
+        _head(canvas, plane, x, 1.66, rng, "rider", helmet)
+
+
+def _bicycle_side(canvas, plane, x, to, paint):
+    for u in (-0.52, 0.52):
+        _wheel(canvas, plane, x + to * u, 0.34, "bicycle", 0.055)
+    corners = {"rear": (-0.52, 0.34), "seat": (-0.2, 0.8), "crank": (-0.05, 0.3), "head": (0.36, 0.78), "front": (0.52, 0.34)}
+    for ends in ("rear seat", "rear crank", "seat crank", "seat head", "crank head", "head front"):
+        points = [(x + to * corners[name][0], corners[name][1]) for name in ends.split()]
+        canvas.limb(plane, points, 0.05, paint, "bicycle")
+    canvas.limb(plane, [(x - to * 0.32, 0.92), (x - to * 0.1, 0.92)], 0.07, DARK, "bicycle")
+    canvas.limb(plane, [(x + to * 0.34, 0.78), (x + to * 0.38, 1.02)], 0.05, METAL, "bicycle")
+    canvas.limb(plane, [(x + to * 0.30, 1.02), (x + to * 0.44, 1.02)], 0.06, DARK, "bicycle")
+
+
+def _motorcycle_side(canvas, plane, x, to, paint):
+    for u in (-0.68, 0.68):
+        canvas.disc(plane, (x + to * u, 0.32), 0.32, RUBBER, "motorcycle")
+        canvas.disc(plane, (x + to * u, 0.32), 0.17, METAL)
+    body = [(-0.95, 0.78), (-0.3, 0.70), (0.0, 0.95), (0.35, 0.92), (0.5, 0.6), (0.2, 0.28), (-0.35, 0.28), (-0.6, 0.5)]
+    canvas.paint(plane, [(x + to * u, v) for u, v in body], paint, "motorcycle")
+    canvas.paint(plane, [(x + to * u, v) for u, v in ((-0.3, 0.3), (0.2, 0.3), (0.25, 0.55), (-0.3, 0.55))], DARK)
+    canvas.limb(plane, [(x - to * 0.85, 0.80), (x - to * 0.1, 0.76)], 0.12, DARK, "motorcycle")
+    canvas.limb(plane, [(x + to * 0.68, 0.32), (x + to * 0.38, 1.08)], 0.09, METAL, "motorcycle")
+    canvas.limb(plane, [(x - to * 0.2, 0.3), (x - to * 0.9, 0.38)], 0.1, METAL, "motorcycle")
+
+
+# --- at the kerb -----------------------------------------------------------------------------------------------------
+
+
+def pole(canvas: Canvas, x: float, z: float, height: float, width: float = 0.11, colour: RGB = (0.36, 0.38, 0.38)) -> None:
+    """An upright pole."""
+    canvas.limb(Plane(FRONT, z), [(x, 0.0), (x, height)], width, Material(colour, "steel"), "pole")
+
+
+def street_lamp(canvas: Canvas, x: float, z: float) -> None:
+    """A tall pole with an arm over the road and a lamp."""
+    to, plane = -np.sign(x) or 1.0, Plane(FRONT, z)
+    pole(canvas, x, z, 7.0, 0.15)
+    canvas.limb(plane, [(x, 6.95), (x + to * 1.5, 7.25)], 0.09, METAL, "pole")
+    canvas.limb(plane, [(x + to * 1.2, 7.2), (x + to * 1.9, 7.3)], 0.16, Material((0.75, 0.75, 0.7)), "pole")
+
+
+def traffic_light(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A pole with a light box; every other one reaches over the road and carries a second box."""
+    plane, to, state = Plane(FRONT, z), -np.sign(x) or 1.0, int(rng.integers(3))
+    boxes = [(x + to * 0.16, 2.6)]
+    if rng.random() < 0.5:
+        reach = float(rng.uniform(1.8, 3.2))
+        pole(canvas, x, z, 5.6, 0.14)
+        canvas.limb(plane, [(x, 5.5), (x + to * reach, 5.5)], 0.11, METAL, "pole")
+        boxes.append((x + to * reach, 4.7))
+    else:
+        pole(canvas, x, z, 3.5, 0.12)
+    for u, v in boxes:
+        canvas.paint(plane, box(u - 0.17, v, u + 0.17, v + 0.98), Material((0.10, 0.12, 0.11)), "traffic light")
+        for i, colour in enumerate(((0.15, 0.95, 0.45), (1.0, 0.75, 0.1), (1.0, 0.15, 0.1))):
+            on = Material(colour, glow=1.0) if i == state else Material(tuple(0.25 * np.asarray(colour)))
+            canvas.disc(plane, (u, v + 0.19 + 0.3 * i), 0.125, on)
+
+
+def traffic_sign(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A pole with one or two signs: speed limit, warning, priority, parking, no entry."""
+    plane, top = Plane(FRONT, z), float(rng.uniform(2.3, 2.9))
+    pole(canvas, x, z, top + 0.3, 0.08)
+    red, white, blue, yellow = (Material(c, glow=0.15) for c in ((0.8, 0.08, 0.1), (0.95,) * 3, (0.08, 0.3, 0.7), (0.95, 0.78, 0.1)))
+    for v in (top, top - 0.85)[: 1 + (rng.random() < 0.35)]:
+        kind = int(rng.integers(5))
+        if kind == 0:
+            canvas.disc(plane, (x, v), 0.40, red, "traffic sign")
+            canvas.disc(plane, (x, v), 0.29, white)
+            canvas.limb(plane, [(x - 0.12, v), (x + 0.12, v)], 0.16, DARK)
+        elif kind == 1:
+            canvas.paint(plane, [(x - 0.46, v - 0.36), (x + 0.46, v - 0.36), (x, v + 0.44)], red, "traffic sign")
+            canvas.paint(plane, [(x - 0.27, v - 0.25), (x + 0.27, v - 0.25), (x, v + 0.22)], white)
+        elif kind == 2:
+            turned = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
+            canvas.paint(plane, (x, v) + 0.44 * turned, white, "traffic sign")
+            canvas.paint(plane, (x, v) + 0.31 * turned, yellow)
+        elif kind == 3:
+            canvas.paint(plane, box(x - 0.36, v - 0.36, x + 0.36, v + 0.36), blue, "traffic sign")
+            canvas.limb(plane, [(x - 0.08, v - 0.22), (x - 0.08, v + 0.24)], 0.1, white)
+            canvas.disc(plane, (x + 0.06, v + 0.1), 0.14, white)
+        else:
+            canvas.disc(plane, (x, v), 0.40, red, "traffic sign")
+            canvas.limb(plane, [(x - 0.26, v), (x + 0.26, v)], 0.15, white)
+
+
+def litter_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
+    """A bin or an advertising pillar: ``static``, which does not count."""
+    plane = Plane(FRONT, z)
+    if rng.random() < 0.7:
+        canvas.paint(plane, box(x - 0.28, 0.0, x + 0.28, 0.95), Material((0.25, 0.32, 0.28), "steel"), "static")
+        canvas.limb(plane, [(x - 0.3, 0.95), (x + 0.3, 0.95)], 0.12, DARK, "static")
+    else:
+        canvas.paint(plane, box(x - 0.6, 0.0, x + 0.6, 2.8), Material((0.35, 0.42, 0.38), "steel"), "static")
+        canvas.paint(plane, box(x - 0.5, 0.7, x + 0.5, 2.3), Material(tint(rng, pick(rng, PAINTS), 0.2)))
+        canvas.disc(plane, (x, 2.85), (0.68, 0.2), DARK, "static")
+
+
+# --- plants ----------------------------------------------------------------------------------------------------------
+
+
+def tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float, height: float | None = None) -> None:
+    """A leafy tree of overlapping clumps, light on top, or a conifer."""
+    plane, height = Plane(FRONT, z), height or float(rng.uniform(5.0, 9.0))
+    green = np.asarray(tint(rng, pick(rng, GREENS), 0.08))
+    if rng.random() < 0.12:  # autumn comes early
+        green = green * (1.7, 0.95, 0.7)
+    trunk = Material((0.30, 0.23, 0.17), "wood")
+    canvas.limb(plane, [(x, 0.0), (x, height * 0.55)], 0.05 * height, trunk, "vegetation")
+    if rng.random() < 0.2:
+        for i in range(5):
+            low, wide = height * (0.15 + 0.165 * i), height * (0.26 - 0.045 * i)
+            tier = [(x - wide, low), (x + wide, low), (x, low + height * 0.30)]
+            canvas.paint(plane, tier, Material(tuple(green * (0.55 + 0.08 * i)), "leaves"), "vegetation")
+        return
+    radius = height * float(rng.uniform(0.24, 0.32))
+    angles = np.sort(rng.uniform(-0.6, np.pi + 0.6, 7))[rng.permutation(7)]
+    for i, angle in enumerate((*angles, np.pi / 2)):
+        u, v = x + 0.55 * radius * np.cos(angle), height * 0.66 + 0.7 * radius * np.sin(angle)
+        shade = 0.80 + 0.22 * np.sin(angle) + 0.04 * (i % 3)
+        clump(canvas, rng, plane, u, v, radius * 0.62, tuple(green * shade))
+
+
+def clump(canvas: Canvas, rng: np.random.Generator, plane: Plane, u: float, v: float, radius: float, green: RGB) -> None:
+    """A lump of leaves with a ragged outline and a lighter upper half."""
+    angle = np.arange(16) * (2 * np.pi / 16)
+    ragged = radius * (1.0 + 0.13 * rng.standard_normal(16))
+    outline = np.stack([u + ragged * np.cos(angle), v + 0.85 * ragged * np.sin(angle)], axis=1)
+    canvas.paint(plane, outline, Material(green, "leaves"), "vegetation")
+    light = (u, v + 0.15 * radius) + (outline - (u, v)) * 0.62
+    canvas.paint(plane, light, Material(tuple(1.22 * np.asarray(green)), "leaves"))
+
+
+def hedge(canvas: Canvas, rng: np.random.Generator, x: float, z0: float, z1: float, height: float) -> None:
+    """A clipped hedge along the street."""
+    green = Material(tint(rng, pick(rng, GREENS), 0.06), "leaves")
+    canvas.paint(Plane(SIDE, x), box(z0, 0.0, z1, height), green, "vegetation")
+    canvas.paint(Plane(FRONT, z0), box(min(x, x * 1.12), 0.0, max(x, x * 1.12), height), green, "vegetation")

@@ -1,0 +1,47 @@
+"""Cityscapes and whatever is written in its layout, such as ToyCity (chapter 03).
+
+    ROOT/leftImg8bit/SPLIT/CITY/CITY_SSSSSS_FFFFFF_leftImg8bit.png
+    ROOT/gtFine/SPLIT/CITY/CITY_SSSSSS_FFFFFF_gtFine_labelIds.png
+
+Label ids are mapped on the fly; the labelTrainIds files, which the download does not contain, are never needed.
+Source: Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding", CVPR 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from spacemeshlab.data.dataset import SegmentationDataset, find_folder, list_files, pair_files
+from spacemeshlab.data.labels import CITYSCAPES
+
+_IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
+_HINT = (
+    "unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip side by side, "
+    "or generate ToyCity with scripts/toycity.py"
+)
+
+
+class Cityscapes(SegmentationDataset):
+    """Street scenes with 19 classes: 2,975 train, 500 val, 1,525 test (whose labels are all void).
+
+    Args:
+        root: the folder that holds leftImg8bit and gtFine.
+        split: "train", "val" or "test".
+        transform: see :class:`~spacemeshlab.data.dataset.SegmentationDataset`.
+
+    Raises:
+        UserError: a folder is missing or empty, an image or a label has no partner.
+    """
+
+    labels = CITYSCAPES
+    label_hint = (
+        "the label file must hold label ids as downloaded (gtFine labelIds), not train ids, colours or instances"
+    )
+
+    def __init__(self, root: str | Path, split: str, transform: Callable | None = None) -> None:
+        image_folder = find_folder(Path(root) / "leftImg8bit" / split, root, _HINT)
+        label_folder = find_folder(Path(root) / "gtFine" / split, root, _HINT)
+        images = list_files(image_folder, [_IMAGE], "*/*")
+        labels = list_files(label_folder, [_LABEL], "*/*")
+        super().__init__(pair_files(images, labels, (image_folder, label_folder), (_IMAGE, _LABEL)), transform)

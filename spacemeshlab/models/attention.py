@@ -1,0 +1,88 @@
+"""Spatial and channel context attention (paper section 2.3, figure 2; chapter 07).
+
+CBAM (Woo et al., ECCV 2018) gates a feature map twice in a row, by channel and then by place. The paper takes the two
+gates apart: the spatial one (SCA) follows a pixel shuffle, the channel one (CCA) follows its inverse, and grouped
+convolutions turn each into several heads.
+
+Letters: N batch, C channels, H W rows and columns, G heads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def default_heads(channels: int) -> int:
+    """Reading (R): four heads where the channels can be split by four, else two or one: gcd(4, C)."""
+    return math.gcd(4, channels)
+
+
+class SpatialContextAttention(nn.Module):
+    """SCA: every head looks at the mean and the maximum over its own channels and gates every place.
+
+    For head g with channels x_g:  x_g · σ(BN(conv7×7([mean x_g, max x_g])))
+
+    Args:
+        channels: C, a multiple of ``heads``.
+        heads: G; None chooses gcd(4, C).
+
+    Shape: (N, C, H, W) -> (N, C, H, W).
+
+    Reading: the number of heads, and the batch norm before the sigmoid, which CBAM's code has and its formula has not.
+    """
+
+    def __init__(self, channels: int, heads: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads or default_heads(channels)
+        if channels % self.heads:
+            raise ValueError(f"channels must be a multiple of heads={self.heads}, got {channels}: choose another heads")
+        self.conv = nn.Conv2d(2 * self.heads, self.heads, 7, padding=3, groups=self.heads, bias=False)
+        self.norm = nn.BatchNorm2d(self.heads)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """The factors in (0, 1), one map a head: (N, C, H, W) -> (N, G, H, W)."""
+        by_head = x.unflatten(1, (self.heads, -1))  # (N, C, H, W) -> (N, G, C/G, H, W)
+        summary = torch.stack((by_head.mean(2), by_head.amax(2)), dim=2)  # (N, G, 2, H, W): each head's own pair
+        return torch.sigmoid(self.norm(self.conv(summary.flatten(1, 2))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.gate(x).unsqueeze(2)  # (N, G, 1, H, W)
+        return (x.unflatten(1, (self.heads, -1)) * gate).flatten(1, 2)
+
+
+class ChannelContextAttention(nn.Module):
+    """CCA: a small grouped network looks at every channel's mean and maximum over the map and gates every channel.
+
+        x · σ(MLP(mean x) + MLP(max x))
+
+    Args:
+        channels: C, a multiple of ``heads``.
+        heads: G; None chooses gcd(4, C).
+
+    Shape: (N, C, H, W) -> (N, C, H, W).
+
+    Reading: the number of heads and the hidden width max(C/16, G), rounded down to a multiple of G; CBAM's reduction is 16.
+    """
+
+    def __init__(self, channels: int, heads: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads or default_heads(channels)
+        if channels % self.heads:
+            raise ValueError(f"channels must be a multiple of heads={self.heads}, got {channels}: choose another heads")
+        hidden = max(channels // 16 // self.heads, 1) * self.heads
+        self.mlp = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1, groups=self.heads),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, 1, groups=self.heads),
+        )
+
+    def gate(self, x: Tensor) -> Tensor:
+        """The factors in (0, 1), one a channel: (N, C, H, W) -> (N, C, 1, 1)."""
+        mean, peak = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)  # (N, C, 1, 1) each
+        return torch.sigmoid(self.mlp(mean) + self.mlp(peak))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
