@@ -10,10 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from spacemeshlab.data import toycity
 from spacemeshlab.errors import UserError
-
-# Okabe and Ito's colours, in an order whose neighbours also differ in brightness (readable by the colour-blind)
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
+from spacemeshlab.viz import BLUE, GREEN, ORANGE, PINK, RED, SKY
 
 
 def setup(seed: int = 0) -> None:
@@ -25,7 +24,7 @@ def setup(seed: int = 0) -> None:
     np.set_printoptions(precision=3, suppress=True)
     plt.rcParams.update(
         {
-            "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "axes.prop_cycle": plt.cycler(color=(BLUE, ORANGE, GREEN, PINK, SKY, RED)),
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlesize": "medium",
@@ -37,6 +36,15 @@ def setup(seed: int = 0) -> None:
             "savefig.bbox": "tight",
         }
     )
+
+
+def ensure_toycity(root: str | Path) -> Path:
+    """Generate ToyCity in ``root`` unless it is there already; prints nothing.
+
+    Raises:
+        UserError: ``root`` holds something else.
+    """
+    return toycity.generate(root, progress=False)
 
 
 def load_results(name: str, folder: str | Path = "results") -> dict:

@@ -16,7 +16,7 @@ class UserError(ValueError):
 
 
 def exit_codes(main: Callable[[], None]) -> Callable[[], None]:
-    """Turn a :class:`UserError` into one line on stderr and exit code 2; anything else stays a traceback and exit code 1."""
+    """Turn a :class:`UserError` into one line on stderr and exit code 2; any other exception stays a traceback."""
 
     @functools.wraps(main)
     def run() -> None:

@@ -12,7 +12,18 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from spacemeshlab.data import DATASETS
 from spacemeshlab.errors import UserError
+from spacemeshlab.models.backbone import BACKBONES
+from spacemeshlab.models.network import CONTEXTS
+
+_CHOICES = {
+    "dataset": tuple(DATASETS),
+    "backbone": BACKBONES,
+    "context": CONTEXTS,
+    "precision": ("32-true", "bf16-mixed", "16-mixed"),
+}
+_LEAST = {"iterations": 1, "batch_size": 2, "devices": 1, "workers": 0, "validate_every": 1, "aux_weight": 0}
 
 
 @dataclass(frozen=True)
@@ -50,19 +61,14 @@ class Recipe:
     validate_every: int = 2_000  # iterations between two validations; every one also writes a checkpoint
 
     def __post_init__(self) -> None:
-        for side in self.crop:
-            if side <= 0 or side % 16:
-                raise UserError(
-                    f"crop must be positive multiples of 16, got {self.crop[0]}x{self.crop[1]}: "
-                    f"try crop={_multiple(self.crop[0])}x{_multiple(self.crop[1])}"
-                )
-        for field, least in (
-            ("iterations", 1),
-            ("batch_size", 2),
-            ("devices", 1),
-            ("workers", 0),
-            ("validate_every", 1),
-        ):
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise UserError(f"{field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}")
+        height, width = self.crop
+        if any(side <= 0 or side % 16 for side in self.crop):
+            nearest = "x".join(str(max(16, round(side / 16) * 16)) for side in self.crop)
+            raise UserError(f"crop must be positive multiples of 16, got {height}x{width}: try crop={nearest}")
+        for field, least in _LEAST.items():
             if getattr(self, field) < least:
                 why = " (batch norm needs two images)" if field == "batch_size" else ""
                 raise UserError(
@@ -70,9 +76,10 @@ class Recipe:
                 )
         for field in ("lr", "scale", "poly_power"):
             if not getattr(self, field) > 0:
-                raise UserError(f"{field} must be positive, got {getattr(self, field)}")
+                usual = Recipe.__dataclass_fields__[field].default
+                raise UserError(f"{field} must be positive, got {getattr(self, field)}: {field}={usual} is usual")
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise UserError(f"scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got {self.scale_range}")
+            raise UserError(f"scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got {self.scale_range}: try 0.5-2")
         if self.batch_size % self.devices:
             raise UserError(f"batch_size must be a multiple of devices={self.devices}, got {self.batch_size}")
 
@@ -102,10 +109,6 @@ class Recipe:
         if unknown:
             raise UserError(f"recipe holds unknown fields {sorted(unknown)}: it was written by another version")
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-
-def _multiple(side: int) -> int:
-    return max(16, round(side / 16) * 16)
 
 
 def _parse(key: str, kind: object, text: str) -> object:

@@ -8,6 +8,7 @@ the polygon has a label, integer vertices in a label map: the same vertices that
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,26 +29,27 @@ LABEL_IDS: dict[str, int] = {
 """Cityscapes' label id of every label that occurs in ToyCity."""
 
 RGB = tuple[float, float, float]
+Point2 = tuple[float, float]
+Point3 = tuple[float, float, float]
 FRONT, SIDE, GROUND, SKY = range(4)
 
 
 class Plane(NamedTuple):
     """A plane to paint on: ``front`` at depth ``at`` has (u, v) = (X, Y); ``side`` at X = ``at`` has (Z, Y); ``ground``
-    has (X, Z). A side leans inwards by ``lean`` metres a metre above height ``belt``, as the windows of a car do."""
+    has (X, Z). A side leans outwards by ``lean`` metres a metre above height ``belt``, as the windows of a car do."""
 
     axis: int
     at: float = 0.0
     lean: float = 0.0
     belt: float = 0.0
 
-    def lift(self, uv: np.ndarray) -> np.ndarray:
-        """Points (n, 2) on the plane, metres -> points (n, 3) in the world."""
-        u, v = uv[:, 0], uv[:, 1]
+    def lift(self, u: float, v: float) -> Point3:
+        """The world point (X, Y, Z) of a point on the plane."""
+        if self.axis == FRONT:
+            return u, v, self.at
         if self.axis == SIDE:
-            return np.stack([self.at + self.lean * np.maximum(v - self.belt, 0.0), v, u], axis=1)
-        if self.axis == GROUND:
-            return np.stack([u, np.zeros_like(u), v], axis=1)
-        return np.stack([u, v, np.full_like(u, self.at)], axis=1)
+            return self.at + self.lean * max(v - self.belt, 0.0), v, u
+        return u, 0.0, v
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,17 @@ class Camera:
     horizon: float  # row of the vanishing point
     bend: float  # 1 / metres
 
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """World points (n, 3) -> (n, 2) columns and rows, measured from the picture's upper left corner."""
-        z = np.maximum(points[:, 2], NEAR)
-        x = self.centre + self.focal * (points[:, 0] / z + self.bend * z)
-        return np.stack([x, self.horizon + self.focal * (self.height - points[:, 1]) / z], axis=1)
+    def project(self, point: Point3) -> Point2:
+        """World point -> column and row, measured from the picture's upper left corner."""
+        x, y, z = point
+        z = max(z, NEAR)
+        return self.centre + self.focal * (x / z + self.bend * z), self.horizon + self.focal * (self.height - y) / z
 
     def side_depth(self, x: np.ndarray, column: np.ndarray) -> np.ndarray:
         """Depth Z, metres, at which a column sees the plane X = x: the smaller root of bend*Z**2 - t*Z + x = 0."""
         t = (column - self.centre) / self.focal
-        root = np.sqrt(np.maximum(t * t - 4.0 * self.bend * x, 0.0))
-        return 2.0 * x / (t + np.where(x < 0, -root, root) + np.where(x < 0, -1e-6, 1e-6))
+        root = np.sqrt(np.maximum(t * t - 4.0 * self.bend * x, 0.0)) + 1e-6
+        return 2.0 * x / (t + np.copysign(root, x))
 
 
 class Material(NamedTuple):
@@ -101,23 +103,24 @@ class Canvas:
 
     def paint(self, plane: Plane, uv: object, material: Material | None, label: str | None = None) -> None:
         """Paint the polygon ``uv`` (n, 2), metres on ``plane``; without a material only its label, and vice versa."""
-        self.paint_pixels(self.camera.project(plane.lift(np.asarray(uv, dtype=float))), plane, material, label)
+        self.paint_pixels([self.camera.project(plane.lift(u, v)) for u, v in _points(uv)], plane, material, label)
 
-    def paint_pixels(self, xy: np.ndarray, plane: Plane, material: Material | None, label: str | None = None) -> None:
+    def paint_pixels(self, xy: object, plane: Plane, material: Material | None, label: str | None = None) -> None:
         """Paint the polygon ``xy`` (n, 2), columns and rows of the picture."""
+        xy = [(float(x), float(y)) for x, y in xy]
         height, width = self.camera.size
-        low, high = xy.min(axis=0), xy.max(axis=0)
-        if high[0] <= 0 or high[1] <= 0 or low[0] >= width or low[1] >= height or (high - low).max() < 0.5:
+        left, top, right, bottom = _bounds(xy)
+        if right <= 0 or bottom <= 0 or left >= width or top >= height or max(right - left, bottom - top) < 0.5:
             return
-        if low[0] < -width or low[1] < -height or high[0] > 2 * width or high[1] > 2 * height:
+        if left < 0 or top < 0 or right > width or bottom > height:
             xy = _clip(xy, width, height)
-            if not len(xy):
+            if len(xy) < 3:
                 return
         if material is not None:
             self._ids.polygon(_fine(xy), fill=len(self.surfaces))
             self.surfaces.append((plane, material))
-        polygon = [] if label is None else _to_pixels(xy, width, height)
-        if polygon:
+        if label is not None:
+            polygon = _to_pixels(xy, width, height)
             self._labels.polygon([tuple(point) for point in polygon], fill=LABEL_IDS[label])
             self.objects.append({"label": label, "polygon": polygon})
 
@@ -126,51 +129,62 @@ class Canvas:
         (u0, v0), (u1, v1) = ends
         depth = plane.at if plane.axis == FRONT else max(min(u0, u1) if plane.axis == SIDE else min(v0, v1), NEAR)
         half = max(width, 1.1 * depth / self.camera.focal) / 2
-        length = max(float(np.hypot(u1 - u0, v1 - v0)), 1e-6)
+        length = max(math.hypot(u1 - u0, v1 - v0), 1e-6)
         du, dv = -(v1 - v0) / length * half, (u1 - u0) / length * half
         corners = [(u0 + du, v0 + dv), (u1 + du, v1 + dv), (u1 - du, v1 - dv), (u0 - du, v0 - dv)]
         self.paint(plane, corners, material, label)
 
     def disc(
-        self, plane: Plane, centre: object, radius: float | tuple, material: Material | None, label: str | None = None
-    ):
+        self, plane: Plane, centre: Point2, radius: float | Point2, material: Material | None, label: str | None = None
+    ) -> None:
         """An ellipse with radii ``radius`` (one number, or along u and v), metres."""
-        self.paint(plane, np.asarray(centre) + _CIRCLE * np.asarray(radius), material, label)
+        (u, v), (ru, rv) = centre, radius if isinstance(radius, tuple) else (radius, radius)
+        self.paint(plane, [(u + ru * c, v + rv * s) for c, s in _CIRCLE], material, label)
 
     def shadow(self, uv: object, strength: float = 1.0) -> None:
         """Darken the ground inside ``uv`` (n, 2): X and Z, metres. What stands on the ground hides its shadow."""
-        xy = self.camera.project(Plane(GROUND).lift(np.asarray(uv, dtype=float)))
+        xy = [self.camera.project((x, 0.0, z)) for x, z in _points(uv)]
         self._shadows.polygon(_fine(xy), fill=round(255 * strength))
 
 
-def box(u0: float, v0: float, u1: float, v1: float) -> list[tuple[float, float]]:
+def box(u0: float, v0: float, u1: float, v1: float) -> list[Point2]:
     """The four corners of an upright rectangle."""
     return [(u0, v0), (u1, v0), (u1, v1), (u0, v1)]
 
 
-_ANGLES = np.arange(14) * (2 * np.pi / 14)
-_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_CIRCLE = [(math.cos(i * math.tau / 14), math.sin(i * math.tau / 14)) for i in range(14)]
 
 
-def _fine(xy: np.ndarray) -> list[tuple[float, float]]:
-    return list(map(tuple, (np.clip(xy, -9999, 9999) * OVERSAMPLE - 0.5).tolist()))
+def _points(uv: object) -> list[Point2]:
+    return uv.tolist() if isinstance(uv, np.ndarray) else uv
 
 
-def _to_pixels(xy: np.ndarray, width: int, height: int) -> list[list[int]]:
-    """Outline (n, 2) -> vertices (n, 2) on pixels such that Pillow, which also fills the outline, keeps the area."""
-    if xy.min() < 0 or xy[:, 0].max() > width or xy[:, 1].max() > height:
-        xy = _clip(xy, width, height, margin=0)
-        if not len(xy):
-            return []
-    middle = (xy.min(axis=0) + xy.max(axis=0)) / 2
-    pixels = np.floor(xy + 0.5) - (xy > middle)  # left and upper edges: first pixel inside; right and lower: last one
-    return np.clip(pixels, 0, (width - 1, height - 1)).astype(int).tolist()
+def _bounds(xy: list[Point2]) -> tuple[float, float, float, float]:
+    columns, rows = [x for x, _ in xy], [y for _, y in xy]
+    return min(columns), min(rows), max(columns), max(rows)
 
 
-def _clip(xy: np.ndarray, width: int, height: int, margin: int = 8) -> np.ndarray:
-    """Cut a polygon (n, 2) at the picture's border plus a margin, edge after edge (Sutherland and Hodgman, 1974)."""
-    points = xy.tolist()
-    for axis, sign, limit in ((0, 1, -margin), (0, -1, -width - margin), (1, 1, -margin), (1, -1, -height - margin)):
+def _fine(xy: list[Point2]) -> list[Point2]:
+    return [(x * OVERSAMPLE - 0.5, y * OVERSAMPLE - 0.5) for x, y in xy]
+
+
+def _to_pixels(xy: list[Point2], width: int, height: int) -> list[list[int]]:
+    """Outline -> vertices [column, row] on pixels such that Pillow, which also fills the outline, keeps the area: left
+    and upper edges take the first pixel inside, right and lower ones the last."""
+    left, top, right, bottom = _bounds(xy)
+    middle, centre = (left + right) / 2, (top + bottom) / 2
+    return [
+        [
+            min(max(math.floor(x + 0.5) - (x > middle), 0), width - 1),
+            min(max(math.floor(y + 0.5) - (y > centre), 0), height - 1),
+        ]
+        for x, y in xy
+    ]
+
+
+def _clip(points: list[Point2], width: int, height: int) -> list[Point2]:
+    """Cut a polygon at the picture's border, one edge after the other (Sutherland and Hodgman, 1974)."""
+    for axis, sign, limit in ((0, 1, 0), (0, -1, -width), (1, 1, 0), (1, -1, -height)):
         kept = []
         for start, end in zip(points, points[1:] + points[:1], strict=True):
             a, b = sign * start[axis] - limit, sign * end[axis] - limit
@@ -178,6 +192,6 @@ def _clip(xy: np.ndarray, width: int, height: int, margin: int = 8) -> np.ndarra
                 kept.append(start)
             if (a >= 0) != (b >= 0):
                 t = a / (a - b)
-                kept.append([start[0] + t * (end[0] - start[0]), start[1] + t * (end[1] - start[1])])
+                kept.append((start[0] + t * (end[0] - start[0]), start[1] + t * (end[1] - start[1])))
         points = kept
-    return np.array(points)
+    return points

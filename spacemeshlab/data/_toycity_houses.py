@@ -19,8 +19,8 @@ ROOFS: tuple[RGB, ...] = ((0.46, 0.22, 0.17), (0.28, 0.28, 0.31), (0.36, 0.26, 0
 
 
 def _shade_of_house(canvas: Canvas, x: float, z0: float, z1: float, height: float, sun: tuple) -> None:
-    across = -sun[0] / max(sun[1], 0.35) * height
-    ahead = -sun[2] / max(sun[1], 0.35) * height
+    across = -0.7 * sun[0] / max(sun[1], 0.35) * height
+    ahead = -0.7 * sun[2] / max(sun[1], 0.35) * height
     if across * x < 0:  # only towards the street
         far = [(x + across, max(z1 + ahead, 1.5)), (x + across, max(z0 + ahead, 1.5))]
         canvas.shadow([(x, z0), (x, z1), *far])
@@ -38,7 +38,9 @@ def building(
     bay = (z1 - z0) / max(2, round((z1 - z0) / float(rng.uniform(2.2, 3.2))))
     look = (float(rng.uniform(0.36, 0.56)), float(rng.uniform(0.44, 0.62)), float(bricks), float(rng.integers(3, 200)))
     deep = 11.0
-    gable = Material(tuple(0.94 * np.asarray(colour)), "facade", extra=(x, 3.6, storey, ground, height, 0.28, *look[1:]))
+    gable = Material(
+        tuple(0.94 * np.asarray(colour)), "facade", extra=(x, 3.6, storey, ground, height, 0.28, *look[1:])
+    )
     if rng.random() < 0.5:
         gable = Material(gable.colour, "bricks" if bricks else "concrete")
     front = Material(colour, "facade", extra=(z0, bay, storey, ground, height, *look))
@@ -111,7 +113,13 @@ def skyline(canvas: Canvas, rng: np.random.Generator, z: float) -> None:
         x += wide
     for x in np.arange(-70.0, 70.0, 7.0):
         if rng.random() < 0.45:
-            tree(canvas, rng, float(x) + float(rng.uniform(-3, 3)), z + float(rng.uniform(2, 9)), float(rng.uniform(6, 12)))
+            tree(
+                canvas,
+                rng,
+                float(x) + float(rng.uniform(-3, 3)),
+                z + float(rng.uniform(2, 9)),
+                float(rng.uniform(6, 12)),
+            )
 
 
 # --- barriers --------------------------------------------------------------------------------------------------------
@@ -124,7 +132,9 @@ def barrier(canvas: Canvas, rng: np.random.Generator, kind: str | None, x: float
     elif kind == "hedge":
         hedge(canvas, rng, x, z0, z1, float(rng.uniform(0.8, 1.7)))
     elif kind == "railing":
-        _railings(canvas, x, z0, z1, 1.0, tint(rng, pick(rng, ((0.13, 0.15, 0.15), (0.16, 0.28, 0.22), (0.6, 0.6, 0.6)))))
+        _railings(
+            canvas, x, z0, z1, 1.0, tint(rng, pick(rng, ((0.13, 0.15, 0.15), (0.16, 0.28, 0.22), (0.6, 0.6, 0.6))))
+        )
     elif kind == "fence":
         style = rng.random()
         wood = tint(rng, pick(rng, ((0.52, 0.38, 0.25), (0.80, 0.79, 0.75), (0.42, 0.34, 0.27), (0.36, 0.42, 0.38))))

@@ -56,7 +56,8 @@ class Street:
         self.jobs.append((-depth, len(self.jobs), lambda: job(self.canvas, self.rng, *args, **kwargs)))
 
     def paint(self) -> None:
-        for _, _, job in sorted(self.jobs, key=lambda job: job[:2]):
+        jobs, self.jobs = sorted(self.jobs, key=lambda job: job[:2]), []
+        for _, _, job in jobs:
             job()
 
 
@@ -82,12 +83,12 @@ def _light(rng: np.random.Generator) -> Light:
     """Noon, morning, evening, a grey day, mist or dusk."""
     moments = (
         # share, sun, ambient, sky above, sky low, elevation, haze, clouds, lamps
-        (0.34, (0.78, 0.74, 0.66), (0.44, 0.48, 0.55), (0.28, 0.52, 0.86), (0.76, 0.87, 0.96), 50, 0.004, 0.45, 0.0),
-        (0.18, (0.80, 0.68, 0.52), (0.42, 0.45, 0.54), (0.40, 0.60, 0.86), (0.92, 0.90, 0.82), 32, 0.007, 0.35, 0.03),
-        (0.16, (0.88, 0.58, 0.32), (0.40, 0.41, 0.50), (0.36, 0.50, 0.76), (0.99, 0.80, 0.58), 24, 0.007, 0.50, 0.10),
-        (0.16, (0.16, 0.16, 0.16), (0.68, 0.70, 0.73), (0.66, 0.70, 0.75), (0.84, 0.86, 0.88), 55, 0.006, 0.60, 0.05),
-        (0.08, (0.22, 0.21, 0.19), (0.64, 0.66, 0.69), (0.74, 0.78, 0.82), (0.87, 0.88, 0.88), 40, 0.020, 0.30, 0.06),
-        (0.08, (0.30, 0.20, 0.20), (0.42, 0.42, 0.55), (0.22, 0.26, 0.48), (0.90, 0.62, 0.55), 26, 0.007, 0.40, 0.35),
+        (0.36, (0.72, 0.68, 0.60), (0.58, 0.61, 0.66), (0.28, 0.52, 0.86), (0.76, 0.87, 0.96), 52, 0.004, 0.45, 0.0),
+        (0.18, (0.74, 0.63, 0.48), (0.56, 0.57, 0.62), (0.40, 0.60, 0.86), (0.92, 0.90, 0.82), 38, 0.007, 0.35, 0.03),
+        (0.14, (0.80, 0.54, 0.30), (0.54, 0.53, 0.60), (0.36, 0.50, 0.76), (0.99, 0.80, 0.58), 32, 0.007, 0.50, 0.10),
+        (0.16, (0.16, 0.16, 0.16), (0.82, 0.84, 0.87), (0.66, 0.70, 0.75), (0.84, 0.86, 0.88), 55, 0.006, 0.60, 0.05),
+        (0.08, (0.20, 0.19, 0.17), (0.80, 0.81, 0.83), (0.74, 0.78, 0.82), (0.87, 0.88, 0.88), 40, 0.016, 0.30, 0.06),
+        (0.08, (0.26, 0.19, 0.19), (0.56, 0.54, 0.66), (0.22, 0.26, 0.48), (0.90, 0.62, 0.55), 30, 0.006, 0.40, 0.35),
     )
     moment = moments[int(np.searchsorted(np.cumsum([m[0] for m in moments]), rng.random()))]
     _, sun, ambient, top, low, elevation, haze, clouds, lamps = moment
@@ -142,7 +143,7 @@ def _ground(street: Street) -> None:
     land = np.array([(0, row), (width, row), (width, height), (0, height)], dtype=float)
     grass = Material(tint(rng, (0.36, 0.46, 0.20)), "grass")
     canvas.paint_pixels(land, Plane(GROUND), grass, "terrain")
-    grey = float(rng.uniform(0.27, 0.38))
+    grey = float(rng.uniform(0.30, 0.42))
     asphalt = Material(tint(rng, (grey, grey, grey * 1.03), 0.02), "asphalt")
     slabs = Material(tint(rng, pick(rng, ((0.58, 0.56, 0.53), (0.50, 0.50, 0.51), (0.60, 0.50, 0.44)))), "paving")
     stone = Material((0.66, 0.65, 0.63), "concrete")
@@ -155,7 +156,7 @@ def _ground(street: Street) -> None:
     if street.crossing < END:
         _side_street(street, asphalt, slabs)
     _strip(canvas, -street.left.kerb, street.right.kerb, asphalt, "road")
-    if rng.random() < 0.3 and street.right.parking:  # a paved parking bay, which does not count
+    if rng.random() < 0.2 and street.right.parking:  # a paved parking bay, which does not count
         _strip(canvas, street.right.kerb - 2.2, street.right.kerb, slabs, "parking", z1=street.crossing - 6)
     if street.rails is not None:
         _rails(street)
@@ -193,7 +194,9 @@ def _markings(street: Street) -> None:
     for _ in range(int(rng.integers(0, 4))):  # mended asphalt and manholes
         x, z = float(rng.uniform(-4.5, 1.2)), float(rng.uniform(5, 30))
         grey = float(rng.uniform(0.24, 0.34))
-        canvas.paint(Plane(GROUND), box(x, z, x + float(rng.uniform(0.6, 1.6)), z + 4), Material((grey,) * 3, "asphalt"))
+        canvas.paint(
+            Plane(GROUND), box(x, z, x + float(rng.uniform(0.6, 1.6)), z + 4), Material((grey,) * 3, "asphalt")
+        )
         canvas.disc(Plane(GROUND), (x - 0.8, z), 0.36, Material((0.16, 0.16, 0.17), "gravel"))
     if street.crossing < END or rng.random() < 0.3:  # a zebra crossing
         z = street.crossing - 9.0 if street.crossing < END else float(rng.uniform(10, 25))
@@ -304,7 +307,7 @@ def _traffic(street: Street) -> None:
         while z < 70:
             if abs(z + 2.5 - street.crossing) > 9 and rng.random() < 0.7:
                 x = side.sign * (side.kerb - 1.05)
-                if rng.random() < 0.08:
+                if rng.random() < 0.04 and z > 12:
                     _drive(street, vehicles.truck, x - 0.2 * side.sign, z, 2.4, 8.0, oncoming=side.sign < 0)
                     z += 4.5
                 else:
@@ -356,7 +359,9 @@ def _crossing(street: Street) -> None:
         x = float(rng.uniform(-9, 9))
         _drive(street, kind, x, z + 0.5, 4.4, 1.8, crossing=True)
     motor = bool(rng.random() < 0.5)
-    _standing(street, things.cycle, float(rng.uniform(-5, 3)), z - 2.0, 0.8, 1.6, motor=motor, ridden=True, crossing=True)
+    _standing(
+        street, things.cycle, float(rng.uniform(-5, 3)), z - 2.0, 0.8, 1.6, motor=motor, ridden=True, crossing=True
+    )
 
 
 def _bonnet(canvas: Canvas, rng: np.random.Generator) -> None:

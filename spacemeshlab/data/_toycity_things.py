@@ -23,7 +23,11 @@ GREENS: tuple[RGB, ...] = ((0.30, 0.46, 0.17), (0.22, 0.40, 0.19), (0.39, 0.49, 
 
 RUBBER, METAL, DARK = Material((0.09, 0.09, 0.10)), Material((0.50, 0.52, 0.54), "steel"), Material((0.17, 0.18, 0.20))
 PANE = Material((0.20, 0.25, 0.30), "glass")
-TAIL, HEAD, AMBER = Material((0.80, 0.09, 0.08), glow=0.5), Material((1.0, 0.98, 0.88), glow=0.7), Material((0.9, 0.5, 0.1))
+TAIL, HEAD, AMBER = (
+    Material((0.80, 0.09, 0.08), glow=0.5),
+    Material((1.0, 0.98, 0.88), glow=0.7),
+    Material((0.9, 0.5, 0.1)),
+)
 
 
 def pick(rng: np.random.Generator, items: tuple) -> object:
@@ -32,7 +36,9 @@ def pick(rng: np.random.Generator, items: tuple) -> object:
 
 def tint(rng: np.random.Generator, colour: RGB, spread: float = 0.05) -> RGB:
     """The colour, a little off."""
-    return tuple(np.clip(np.asarray(colour) * (1 + spread * rng.normal()) + spread * 0.5 * rng.normal(size=3), 0.03, 1.0))
+    return tuple(
+        np.clip(np.asarray(colour) * (1 + spread * rng.normal()) + spread * 0.5 * rng.normal(size=3), 0.03, 1.0)
+    )
 
 
 def drop_shadow(canvas: Canvas, x: float, z: float, half: float, height: float, sun: tuple) -> None:
@@ -49,7 +55,7 @@ def drop_shadow(canvas: Canvas, x: float, z: float, half: float, height: float, 
 def _head(canvas, plane, u, v, rng, label, helmet=None):
     canvas.disc(plane, (u, v), (0.105, 0.14), Material(pick(rng, SKINS)), label)
     hair = helmet or Material(pick(rng, ((0.12, 0.09, 0.07), (0.35, 0.22, 0.12), (0.75, 0.62, 0.38), (0.6, 0.6, 0.6))))
-    canvas.paint(plane, [(u - 0.11, v + 0.02), (u + 0.11, v + 0.02), (u + 0.09, v + 0.13), (u - 0.09, v + 0.13)], hair)
+    canvas.paint(plane, [(u - 0.10, v + 0.03), (u + 0.10, v + 0.03), (u + 0.06, v + 0.14), (u - 0.06, v + 0.14)], hair)
 
 
 def person(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
@@ -136,7 +142,13 @@ def cycle(
 def _bicycle_side(canvas, plane, x, to, paint):
     for u in (-0.52, 0.52):
         _wheel(canvas, plane, x + to * u, 0.34, "bicycle", 0.055)
-    corners = {"rear": (-0.52, 0.34), "seat": (-0.2, 0.8), "crank": (-0.05, 0.3), "head": (0.36, 0.78), "front": (0.52, 0.34)}
+    corners = {
+        "rear": (-0.52, 0.34),
+        "seat": (-0.2, 0.8),
+        "crank": (-0.05, 0.3),
+        "head": (0.36, 0.78),
+        "front": (0.52, 0.34),
+    }
     for ends in ("rear seat", "rear crank", "seat crank", "seat head", "crank head", "head front"):
         points = [(x + to * corners[name][0], corners[name][1]) for name in ends.split()]
         canvas.limb(plane, points, 0.05, paint, "bicycle")
@@ -160,7 +172,9 @@ def _motorcycle_side(canvas, plane, x, to, paint):
 # --- at the kerb -----------------------------------------------------------------------------------------------------
 
 
-def pole(canvas: Canvas, x: float, z: float, height: float, width: float = 0.11, colour: RGB = (0.36, 0.38, 0.38)) -> None:
+def pole(
+    canvas: Canvas, x: float, z: float, height: float, width: float = 0.11, colour: RGB = (0.36, 0.38, 0.38)
+) -> None:
     """An upright pole."""
     canvas.limb(Plane(FRONT, z), [(x, 0.0), (x, height)], width, Material(colour, "steel"), "pole")
 
@@ -195,27 +209,29 @@ def traffic_sign(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -
     """A pole with one or two signs: speed limit, warning, priority, parking, no entry."""
     plane, top = Plane(FRONT, z), float(rng.uniform(2.3, 2.9))
     pole(canvas, x, z, top + 0.3, 0.08)
-    red, white, blue, yellow = (Material(c, glow=0.15) for c in ((0.8, 0.08, 0.1), (0.95,) * 3, (0.08, 0.3, 0.7), (0.95, 0.78, 0.1)))
+    red, white, blue, yellow = (
+        Material(c, glow=0.15) for c in ((0.8, 0.08, 0.1), (0.95,) * 3, (0.08, 0.3, 0.7), (0.95, 0.78, 0.1))
+    )
     for v in (top, top - 0.85)[: 1 + (rng.random() < 0.35)]:
         kind = int(rng.integers(5))
         if kind == 0:
-            canvas.disc(plane, (x, v), 0.40, red, "traffic sign")
-            canvas.disc(plane, (x, v), 0.29, white)
+            canvas.disc(plane, (x, v), 0.34, red, "traffic sign")
+            canvas.disc(plane, (x, v), 0.25, white)
             canvas.limb(plane, [(x - 0.12, v), (x + 0.12, v)], 0.16, DARK)
         elif kind == 1:
-            canvas.paint(plane, [(x - 0.46, v - 0.36), (x + 0.46, v - 0.36), (x, v + 0.44)], red, "traffic sign")
-            canvas.paint(plane, [(x - 0.27, v - 0.25), (x + 0.27, v - 0.25), (x, v + 0.22)], white)
+            canvas.paint(plane, [(x - 0.40, v - 0.32), (x + 0.40, v - 0.32), (x, v + 0.40)], red, "traffic sign")
+            canvas.paint(plane, [(x - 0.23, v - 0.22), (x + 0.23, v - 0.22), (x, v + 0.20)], white)
         elif kind == 2:
             turned = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
-            canvas.paint(plane, (x, v) + 0.44 * turned, white, "traffic sign")
-            canvas.paint(plane, (x, v) + 0.31 * turned, yellow)
+            canvas.paint(plane, (x, v) + 0.38 * turned, white, "traffic sign")
+            canvas.paint(plane, (x, v) + 0.27 * turned, yellow)
         elif kind == 3:
             canvas.paint(plane, box(x - 0.36, v - 0.36, x + 0.36, v + 0.36), blue, "traffic sign")
             canvas.limb(plane, [(x - 0.08, v - 0.22), (x - 0.08, v + 0.24)], 0.1, white)
             canvas.disc(plane, (x + 0.06, v + 0.1), 0.14, white)
         else:
-            canvas.disc(plane, (x, v), 0.40, red, "traffic sign")
-            canvas.limb(plane, [(x - 0.26, v), (x + 0.26, v)], 0.15, white)
+            canvas.disc(plane, (x, v), 0.34, red, "traffic sign")
+            canvas.limb(plane, [(x - 0.22, v), (x + 0.22, v)], 0.13, white)
 
 
 def litter_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
@@ -241,28 +257,36 @@ def tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float, height: f
         green = green * (1.7, 0.95, 0.7)
     trunk = Material((0.30, 0.23, 0.17), "wood")
     canvas.limb(plane, [(x, 0.0), (x, height * 0.55)], 0.05 * height, trunk, "vegetation")
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 and z > 14:
         for i in range(5):
             low, wide = height * (0.15 + 0.165 * i), height * (0.26 - 0.045 * i)
             tier = [(x - wide, low), (x + wide, low), (x, low + height * 0.30)]
             canvas.paint(plane, tier, Material(tuple(green * (0.55 + 0.08 * i)), "leaves"), "vegetation")
         return
-    radius = height * float(rng.uniform(0.24, 0.32))
-    angles = np.sort(rng.uniform(-0.6, np.pi + 0.6, 7))[rng.permutation(7)]
+    radius, clumps = height * float(rng.uniform(0.24, 0.32)), (7 if z < 40 else 3)
+    angles = rng.uniform(-0.6, np.pi + 0.6, clumps)
     for i, angle in enumerate((*angles, np.pi / 2)):
         u, v = x + 0.55 * radius * np.cos(angle), height * 0.66 + 0.7 * radius * np.sin(angle)
         shade = 0.80 + 0.22 * np.sin(angle) + 0.04 * (i % 3)
         clump(canvas, rng, plane, u, v, radius * 0.62, tuple(green * shade))
 
 
-def clump(canvas: Canvas, rng: np.random.Generator, plane: Plane, u: float, v: float, radius: float, green: RGB) -> None:
+def clump(
+    canvas: Canvas, rng: np.random.Generator, plane: Plane, u: float, v: float, radius: float, green: RGB
+) -> None:
     """A lump of leaves with a ragged outline and a lighter upper half."""
-    angle = np.arange(16) * (2 * np.pi / 16)
-    ragged = radius * (1.0 + 0.13 * rng.standard_normal(16))
-    outline = np.stack([u + ragged * np.cos(angle), v + 0.85 * ragged * np.sin(angle)], axis=1)
-    canvas.paint(plane, outline, Material(green, "leaves"), "vegetation")
-    light = (u, v + 0.15 * radius) + (outline - (u, v)) * 0.62
+    ragged = (radius * (1.0 + 0.13 * rng.standard_normal(len(_ROUND)))).tolist()
+    canvas.paint(
+        plane,
+        [(u + r * c, v + 0.85 * r * s) for r, (c, s) in zip(ragged, _ROUND, strict=True)],
+        Material(green, "leaves"),
+        "vegetation",
+    )
+    light = [(u + 0.62 * r * c, v + 0.15 * radius + 0.53 * r * s) for r, (c, s) in zip(ragged, _ROUND, strict=True)]
     canvas.paint(plane, light, Material(tuple(1.22 * np.asarray(green)), "leaves"))
+
+
+_ROUND = [(float(np.cos(a)), float(np.sin(a))) for a in np.arange(16) * (2 * np.pi / 16)]
 
 
 def hedge(canvas: Canvas, rng: np.random.Generator, x: float, z0: float, z1: float, height: float) -> None:

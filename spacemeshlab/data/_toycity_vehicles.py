@@ -60,11 +60,11 @@ def car(canvas: Canvas, rng: np.random.Generator, x: float, z: float, *, oncomin
         _car_side(canvas, Plane(FRONT, z), x - to * length / 2, to, length, outline, windows, paint)
         return
     if abs(x) > half:
-        inner = x - np.sign(x) * half
-        plane = Plane(SIDE, inner, lean=0.45 * np.sign(x), belt=belt)
+        plane = Plane(SIDE, x - np.sign(x) * half, lean=0.45 * np.sign(x), belt=belt)
         start, to = (z + length, -1.0) if oncoming else (z, 1.0)
-        _car_side(canvas, plane, start, to, length, outline, windows, Material(paint.colour, "steel"))
-    _car_end(canvas, Plane(FRONT, z), x, half, belt, roof, paint, oncoming)
+        _car_side(canvas, plane, start, to, length, outline, windows, paint)
+    profile = [(length - u, v) for u, v in outline[::-1]] if oncoming else outline
+    _car_end(canvas, x, z, profile, half, belt, paint, oncoming)
 
 
 def _car_side(canvas, plane, start, to, length, outline, windows, paint):
@@ -77,22 +77,37 @@ def _car_side(canvas, plane, start, to, length, outline, windows, paint):
     _wheels(canvas, plane, (start + to * 0.78, start + to * (length - 0.82)), 0.32, "car")
 
 
-def _car_end(canvas, plane, x, half, belt, roof, paint, oncoming):
+def _car_end(canvas, x, z, profile, half, belt, paint, oncoming):
+    """The end that the camera sees: the side's profile, up to the roof, pulled across the car's width."""
+    plane = Plane(FRONT, z)
     for u in (-half + 0.14, half - 0.14):
         canvas.paint(plane, box(x + u - 0.11, 0.0, x + u + 0.11, 0.4), RUBBER, "car")
-    top = half - 0.45 * (roof - belt)
-    body = [(-half + 0.04, 0.26), (half - 0.04, 0.26), (half, 0.7), (half - 0.02, belt), (top, roof), (-top, roof),
-            (-half + 0.02, belt), (-half, 0.7)]  # fmt: skip
-    canvas.paint(plane, [(x + u, v) for u, v in body], paint, "car")
-    glass = [(-half + 0.12, belt), (half - 0.12, belt), (top - 0.06, roof - 0.09), (-top + 0.06, roof - 0.09)]
-    canvas.paint(plane, [(x + u, v) for u, v in glass], PANE)
-    canvas.paint(plane, box(x - half + 0.05, 0.26, x + half - 0.05, 0.4), DARK)
-    lamp, v = (HEAD, 0.62) if oncoming else (TAIL, 0.72)
+    top = max(range(len(profile)), key=lambda i: profile[i][1]) + 1
+    rows = [(z + u, v, half - 0.45 * max(v - belt, 0.0)) for u, v in profile[: top + 1]]
+    for low, high in list(zip(rows, rows[1:], strict=False))[::-1]:
+        _across(canvas, x, low, high, 0.0, paint, "car")
+        if high[1] - low[1] > 0.3 and low[1] > belt - 0.05:
+            _across(canvas, x, low, high, 0.07, PANE, None)
+    canvas.paint(plane, box(x - half + 0.02, 0.26, x + half - 0.02, 0.4), DARK)
+    lamp, v = (HEAD, 0.58) if oncoming else (TAIL, 0.66)
     for u in (-half + 0.03, half - 0.31):
-        canvas.paint(plane, box(x + u, v, x + u + 0.28, v + 0.16), lamp)
+        canvas.paint(plane, box(x + u, v, x + u + 0.28, v + 0.14), lamp)
     canvas.paint(plane, box(x - 0.26, 0.45, x + 0.26, 0.57), WHITE)
     if oncoming:
-        canvas.paint(plane, box(x - 0.5, 0.6, x + 0.5, 0.74), DARK)
+        canvas.paint(plane, box(x - 0.5, 0.6, x + 0.5, 0.7), DARK)
+
+
+def _across(canvas, x, low, high, margin, material, label):
+    """The surface between two edges (z, v, half width) of a car, a margin smaller."""
+    (z0, v0, half0), (z1, v1, half1) = low, high
+    corners = [(-half0, v0, z0), (half0, v0, z0), (half1, v1, z1), (-half1, v1, z1)]
+    middle = ((v0 + v1) / 2, (z0 + z1) / 2)
+    shrink = 1.0 - 2.5 * margin
+    inner = [
+        (x + u - np.sign(u) * margin, middle[0] + shrink * (v - middle[0]), middle[1] + shrink * (z - middle[1]))
+        for u, v, z in corners
+    ]
+    canvas.paint_pixels([canvas.camera.project(point) for point in inner], Plane(FRONT, min(z0, z1)), material, label)
 
 
 def _box_sides(canvas, x, z, width, length, height, paint, label, low=0.35, crossing=False):
@@ -112,7 +127,9 @@ def _box_sides(canvas, x, z, width, length, height, paint, label, low=0.35, cros
 def truck(canvas: Canvas, rng: np.random.Generator, x: float, z: float, *, oncoming=False, crossing=False) -> None:
     """A lorry with a box body, 7 to 9 m long, and a cab of another colour."""
     length, width, height = float(rng.uniform(7.0, 9.0)), 2.45, float(rng.uniform(3.1, 3.7))
-    cargo = Material(tint(rng, pick(rng, ((0.88, 0.88, 0.86), (0.75, 0.62, 0.4), (0.3, 0.42, 0.55), (0.62, 0.2, 0.18)))))
+    cargo = Material(
+        tint(rng, pick(rng, ((0.88, 0.88, 0.86), (0.75, 0.62, 0.4), (0.3, 0.42, 0.55), (0.62, 0.2, 0.18))))
+    )
     cab, half = Material(tint(rng, pick(rng, PAINTS)), "steel"), width / 2
     plane, start, end, seen = _box_sides(canvas, x, z, width, length, height, cargo, "truck", 0.75, crossing)
     front = start if oncoming else end
@@ -147,13 +164,21 @@ def _truck_side(canvas, plane, start, end, front, into, height, cab):
     canvas.paint(plane, [(front + into * u, v) for u, v in window], PANE)
     stripe = box(min(deep, front + into * 6), 0.55 * height, max(deep, front + into * 6), 0.66 * height)
     canvas.paint(plane, stripe, Material(tuple(0.8 * np.asarray(cab.colour) + 0.1)))
-    _wheels(canvas, plane, (front + into * 1.1, front + into * (end - start - 2.1), front + into * (end - start - 1.0)), 0.48, "truck")
+    _wheels(
+        canvas,
+        plane,
+        (front + into * 1.1, front + into * (end - start - 2.1), front + into * (end - start - 1.0)),
+        0.48,
+        "truck",
+    )
 
 
 def bus(canvas: Canvas, rng: np.random.Generator, x: float, z: float, *, oncoming=False, crossing=False) -> None:
     """A city bus, 11 m long, with a row of large windows and a lit destination sign."""
     length, width, height = 11.0, 2.5, 3.05
-    paint = Material(tint(rng, pick(rng, ((0.80, 0.16, 0.12), (0.92, 0.75, 0.15), (0.15, 0.42, 0.62), (0.9, 0.9, 0.9)))), "steel")
+    paint = Material(
+        tint(rng, pick(rng, ((0.80, 0.16, 0.12), (0.92, 0.75, 0.15), (0.15, 0.42, 0.62), (0.9, 0.9, 0.9)))), "steel"
+    )
     plane, start, end, seen = _box_sides(canvas, x, z, width, length, height, paint, "bus", 0.35, crossing)
     half = width / 2
     if seen:
@@ -170,7 +195,14 @@ def bus(canvas: Canvas, rng: np.random.Generator, x: float, z: float, *, oncomin
     face = Plane(FRONT, z)
     for u in (-half + 0.3, half - 0.3):
         canvas.paint(face, box(x + u - 0.16, 0.0, x + u + 0.16, 0.5), RUBBER, "bus")
-    corners = [(-half, 0.3), (half, 0.3), (half, height - 0.15), (half - 0.15, height), (-half + 0.15, height), (-half, height - 0.15)]
+    corners = [
+        (-half, 0.3),
+        (half, 0.3),
+        (half, height - 0.15),
+        (half - 0.15, height),
+        (-half + 0.15, height),
+        (-half, height - 0.15),
+    ]
     canvas.paint(face, [(x + u, v) for u, v in corners], paint, "bus")
     canvas.paint(face, box(x - half + 0.12, 1.15 if oncoming else 1.6, x + half - 0.12, 2.45), PANE)
     canvas.paint(face, box(x - 0.8, 2.55, x + 0.8, 2.88), DARK)
@@ -185,7 +217,7 @@ def tram(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
     width, height, half = 2.4, 3.5, 1.2
     low, high = (Material(tint(rng, c), "steel") for c in pick(rng, _LIVERIES))
     length = 11.0 * int(rng.integers(2, 4))
-    plane, start, end, seen = _box_sides(canvas, x, z + 0.4, width, length, height, low, "train", 0.25)
+    plane, start, end, seen = _box_sides(canvas, x, z, width, length, height, low, "train", 0.25)
     if seen:
         canvas.paint(plane, box(start, 1.15, end, height), high)
         for u in np.arange(start + 0.3, end - 1.4, 1.83):
@@ -196,6 +228,9 @@ def tram(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
         for u in np.arange(start + 10.8, end, 11.0):
             canvas.paint(plane, box(u, 0.3, u + 0.4, height), DARK)
         canvas.paint(plane, box(start, 0.25, end, 0.5), DARK)
+    for ends in ([(x - 0.5, height), (x + 0.3, height + 0.6)], [(x + 0.3, height + 0.6), (x - 0.3, height + 1.1)]):
+        canvas.limb(Plane(FRONT, z + 4.0), ends, 0.06, METAL, "train")
+    canvas.limb(Plane(FRONT, z + 4.0), [(x - 0.8, height + 1.1), (x + 0.6, height + 1.1)], 0.06, METAL, "train")
     face = Plane(FRONT, z)
     nose = [(-half, 0.2), (half, 0.2), (half, 2.3), (0.88, height), (-0.88, height), (-half, 2.3)]
     canvas.paint(face, [(x + u, v) for u, v in nose], low, "train")
@@ -206,9 +241,6 @@ def tram(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
     for u in (-0.85, 0.85):
         canvas.disc(face, (x + u, 0.8), 0.16, HEAD)
     canvas.paint(face, box(x - 0.5, 0.2, x + 0.5, 0.45), AMBER)
-    for ends in ([(x - 0.5, height), (x + 0.3, height + 0.6)], [(x + 0.3, height + 0.6), (x - 0.3, height + 1.1)]):
-        canvas.limb(Plane(FRONT, z + 4.0), ends, 0.06, METAL, "train")
-    canvas.limb(Plane(FRONT, z + 4.0), [(x - 0.8, height + 1.1), (x + 0.6, height + 1.1)], 0.06, METAL, "train")
 
 
 _LIVERIES = (

@@ -107,7 +107,12 @@ class OneLineLoader(DataLoader):
         try:
             yield from super().__iter__()
         except UserError as error:
-            raise UserError(str(error).strip().splitlines()[-1].split("UserError: ", 1)[-1]) from None
+            line = str(error).strip().splitlines()[-1].split("UserError: ", 1)[-1]
+            # both hold on to the workers; left to the garbage collector, these would end only after a 5-second timeout
+            error.__traceback__ = self._iterator = None
+        else:
+            return
+        raise UserError(line)
 
 
 def train_loader(

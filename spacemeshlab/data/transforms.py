@@ -7,7 +7,7 @@ Source of the augmentation: DeepLabV3 (Chen et al., 2017, section 4.1); the pape
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -53,20 +53,6 @@ class RandomRescale(v2.Transform):
         return tv_tensors.wrap(interpolate(values, size=params["size"], mode="nearest-exact")[0, 0], like=inpt)
 
 
-class RescaleImage(v2.Transform):
-    """Resize the image by a fixed factor and leave the target alone, so that scores count the label's own pixels."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Resize ``inpt`` unless it is a mask."""
-        if isinstance(inpt, tv_tensors.Mask) or self.scale == 1:
-            return inpt
-        return v2.functional.resize(inpt, _scaled(v2.functional.get_size(inpt), self.scale), antialias=True)
-
-
 def train_transform(
     crop: tuple[int, int],
     scale_range: tuple[float, float] = (0.5, 2.0),
@@ -98,17 +84,22 @@ def train_transform(
     )
 
 
-def eval_transform(scale: float = 1.0) -> Callable:
-    """Normalisation; the image, not the target, is resized by ``scale``.
+def eval_transform() -> Callable:
+    """Normalisation alone: scales are the evaluation's business, and a score counts the label's own pixels.
 
     Shape:
-        image (3, H, W) uint8, target (H, W) int64 -> (3, round(H scale), round(W scale)) float32, (H, W) int64
+        image (3, H, W) uint8, target (H, W) int64 -> (3, H, W) float32, (H, W) int64
     """
-    return v2.Compose([RescaleImage(scale), *_finish()])
+    return v2.Compose(_finish())
+
+
+def normalise(image: torch.Tensor, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> torch.Tensor:
+    """What the network sees of a picture: (..., 3, H, W) uint8 -> the same shape, float32."""
+    return v2.functional.normalize(v2.functional.to_dtype(image, torch.float32, scale=True), list(mean), list(std))
 
 
 def denormalise(image: torch.Tensor) -> torch.Tensor:
-    """Undo the normalisation, for pictures: (..., 3, H, W) float -> the same shape, uint8."""
+    """Undo :func:`normalise`, for pictures: (..., 3, H, W) float -> the same shape, uint8."""
     mean, std = (image.new_tensor(values)[:, None, None] for values in (MEAN, STD))
     return ((image * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 

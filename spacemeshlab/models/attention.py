@@ -64,7 +64,7 @@ class ChannelContextAttention(nn.Module):
 
     Shape: (N, C, H, W) -> (N, C, H, W).
 
-    Reading: the number of heads and the hidden width max(C/16, G), rounded down to a multiple of G; CBAM's reduction is 16.
+    Reading: the number of heads, and the hidden width max(C/16, G), rounded down to a multiple of G (CBAM: C/16).
     """
 
     def __init__(self, channels: int, heads: int | None = None) -> None:

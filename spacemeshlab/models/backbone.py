@@ -73,8 +73,8 @@ class ResNet(nn.Module):
 def _dilate(layer4: nn.Module) -> None:
     """Take the stride out of ``layer4`` and spread the taps that came after it (atrous convolution, DeepLab).
 
-    The first 3×3 convolution sees the map it was trained on and keeps its taps; every later one was trained on a map of
-    half the size, so its taps move two apart. For bottlenecks this is torchvision's own switch, which basic blocks lack.
+    The first 3×3 convolution sees the map it was trained on and keeps its taps; every later one was trained on a map
+    of half the size, so its taps move two apart. Bottlenecks have this as torchvision's own switch, basic blocks not.
     """
     for module in layer4.modules():
         if not isinstance(module, nn.Conv2d):
@@ -97,6 +97,6 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"expected to download the ImageNet weights of {name}, got {reason!r}: put {weights.url} into torch's hub cache "
-            "(folder hub/checkpoints) by hand, or set pretrained=False"
+            f"expected to download the ImageNet weights of {name}, got {reason!r}: put {weights.url} into the folder "
+            "hub/checkpoints of torch's cache by hand, or set pretrained=False"
         ) from None

@@ -1,4 +1,4 @@
-"""From context to class scores: the paper's decoder and DeepLabV3+'s, and the auxiliary head (section 2.4; chapter 11)."""
+"""From context to logits: the paper's decoder, DeepLabV3+'s, and the auxiliary head (section 2.4; chapter 11)."""
 
 from __future__ import annotations
 

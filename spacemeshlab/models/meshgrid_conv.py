@@ -9,6 +9,7 @@ Letters: N batch, C input channels, H W rows and columns, M rates an axis, D out
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -50,7 +51,7 @@ def meshgrid_conv2d(x: Tensor, weight: Tensor, rates: Sequence[int], method: str
 def _check(x: Tensor, weight: Tensor, rates: tuple[int, ...], method: str) -> None:
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if not rates or rates[0] < 1 or any(low >= high for low, high in zip(rates, rates[1:], strict=False)):
+    if not rates or rates[0] < 1 or any(low >= high for low, high in itertools.pairwise(rates)):
         raise ValueError(f"rates must be positive and strictly increasing, got {rates}: sort them and drop repeats")
     if x.ndim != 4:
         raise ValueError(f"x must be (N, C, H, W), got {tuple(x.shape)}")
@@ -151,7 +152,7 @@ def _taps(part: slice) -> int:
 
 
 class _Block:
-    """Some rows and columns of the grid of rates, and the taps (kv of 3 vertical, kh of 3 horizontal) that count there."""
+    """Some rows and columns of the grid of rates, and the taps that count there: kv of 3 rows, kh of 3 columns."""
 
     def __init__(self, rows: slice, columns: slice, vertical: slice, horizontal: slice, rates: tuple[int, ...]) -> None:
         self.rows, self.columns = rows, columns

@@ -65,7 +65,7 @@ class ShuffleDown(nn.Sequential):
     """``steps`` times a pixel unshuffle by 4 and CCA: memo -> the backbone feature's size.
 
     Args:
-        channels: C of the *output*, a multiple of 16**steps, so that ``ShuffleUp(C, s)`` and ``ShuffleDown(C, s)`` are a pair.
+        channels: C of the *output*, so that ``ShuffleUp(C, s)`` and ``ShuffleDown(C, s)`` are a pair.
         steps: 1 for stride 4, 2 for stride 16.
         attention: False leaves the bare unshuffles.
 

@@ -1,0 +1,151 @@
+"""Execute chapters with papermill, one progress line each.
+
+    python scripts/execute_book.py [--recipe toycity] [--data-root DIR] [CHAPTER ...]      CHAPTER: 09 or 09-metrocon2
+
+Without other parameters the result replaces the chapter in ``book/``. With a recipe, data or overrides of your own it
+goes to ``_build/executed/<recipe>/``. A chapter that fails stays as it was; what ran is kept in
+``_build/executed/failed/``, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+from tidy_notebooks import ROOT, chapters, collapse, save, tidy
+
+from spacemeshlab.errors import UserError, exit_codes
+from spacemeshlab.recipe import get_recipe
+
+PARAMETERS = ("recipe", "data_root", "run_dir", "overrides")
+FAILURES = (PapermillExecutionError, CellTimeoutError, DeadKernelError)
+
+
+def choose(names: Iterable[str], root: Path = ROOT) -> list[Path]:
+    """The chapters called ``names``, by number or by file name; all of them without names.
+
+    Raises:
+        UserError: a name that is no chapter (lists the chapters).
+    """
+    known = chapters(root)
+    chosen = [(name, [path for path in known if name in (path.name, path.stem, path.stem[:2])]) for name in names]
+    for name, found in chosen:
+        if not found:
+            raise UserError(f"expected chapters out of {', '.join(path.stem for path in known)}; got {name!r}")
+    return [found[0] for _, found in chosen] or known
+
+
+def declared(notebook: NotebookNode) -> dict[str, object]:
+    """The names and defaults in the cell tagged `parameters`.
+
+    Raises:
+        UserError: something else than ``name = literal``, or a name outside the four that chapters may declare.
+    """
+    values: dict[str, object] = {}
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            for line in ast.parse(cell.source).body:
+                try:
+                    values[line.targets[0].id] = ast.literal_eval(line.value)
+                except (AttributeError, ValueError):
+                    raise UserError(f"expected name = literal in a parameters cell, got {ast.unparse(line)}") from None
+    check_names(values)
+    return values
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse a parameter that no chapter may have."""
+    for name in names:
+        if name not in PARAMETERS:
+            raise UserError(f"expected parameters out of {', '.join(PARAMETERS)}; got {name!r}")
+
+
+def execute(chapter: Path, target: Path, parameters: dict[str, object], timeout: int | None, root: Path = ROOT) -> None:
+    """Run one chapter in its own folder and write it, tidied, to ``target``.
+
+    ``parameters`` that the chapter does not declare, or that equal its defaults, are left out.
+
+    Raises:
+        UserError: an unknown parameter.
+        PapermillExecutionError, CellTimeoutError, DeadKernelError: ``target`` is untouched; what ran is in
+            ``_build/executed/failed``.
+    """
+    check_names(parameters)
+    notebook = nbformat.read(chapter, as_version=4)
+    defaults = declared(notebook)
+    given = {key: value for key, value in parameters.items() if key in defaults and defaults[key] != value}
+    draft = root / "_build" / "executed" / "failed" / chapter.name
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    executed = papermill.execute_notebook(
+        notebook,
+        str(draft).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
+        given,
+        kernel_name="python3",
+        language="python",
+        progress_bar=False,
+        cwd=chapter.parent,
+        execution_timeout=timeout,
+        extra_arguments=["--IPKernelApp.log_level=50"],  # one line a chapter
+    )
+    save(tidy(executed, root), target)
+    draft.unlink()
+
+
+def reason(error: Exception) -> str:
+    """One line that says what went wrong, and in which cell."""
+    if isinstance(error, PapermillExecutionError):
+        return f"cell [{error.exec_count}] {error.ename}: {collapse(error.evalue).strip().partition(chr(10))[0]}"
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Execute chapters of the book with papermill.")
+    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="number or file name; default: all")
+    parser.add_argument("--recipe", default="toycity", help="a name out of spacemeshlab.recipe (default: toycity)")
+    parser.add_argument("--data-root", type=Path, help="where the recipe's data set is")
+    parser.add_argument("--run-dir", type=Path, help="where the run keeps its files")
+    parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
+    parser.add_argument("--timeout", type=int, help="seconds a cell (default: 900 for toycity, else none)")
+    return parser.parse_args()
+
+
+@exit_codes
+def main() -> None:
+    options = parse()
+    get_recipe(options.recipe, options.override)
+    parameters: dict[str, object] = {"recipe": options.recipe, "overrides": options.override}
+    folders = {"data_root": options.data_root, "run_dir": options.run_dir}
+    parameters |= {key: str(folder.resolve()) for key, folder in folders.items() if folder}
+    in_place = options.recipe == "toycity" and not options.override and not any(folders.values())
+    timeout = options.timeout or (900 if options.recipe == "toycity" else None)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, whatever else is installed
+    chosen, failed = choose(options.chapters), 0
+    for number, chapter in enumerate(chosen, 1):
+        target = chapter if in_place else ROOT / "_build" / "executed" / options.recipe / chapter.name
+        print(f"[{number}/{len(chosen)}] {chapter.stem:<20} ", end="", flush=True)
+        start = time.monotonic()
+        try:
+            execute(chapter, target, parameters, timeout)
+            print(f"executed in {time.monotonic() - start:.0f} s", flush=True)
+        except FAILURES as error:
+            failed += 1
+            print(f"FAILED after {time.monotonic() - start:.0f} s: {reason(error)}", flush=True)
+    if failed:
+        print("what ran is in _build/executed/failed", file=sys.stderr)
+        sys.exit(1)
+    if not in_place:
+        print(f"written to _build/executed/{options.recipe}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Label photographs with a finished run: a colour overlay and a label PNG each.
+
+python scripts/predict.py RUN_DIR IMAGE ... --out DIR [--tta]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from spacemeshlab.data.dataset import read_image
+from spacemeshlab.errors import exit_codes
+from spacemeshlab.predict import label_image, load_network, overlay
+
+
+@exit_codes
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("images", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tta", action="store_true", help="MS + flip: six scales, each also mirrored")
+    arguments = parser.parse_args()
+    trained = load_network(arguments.run_dir)
+    photographs = [read_image(path) for path in arguments.images]  # a bad file stops before anything is written
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for path, image in zip(tqdm(arguments.images, "predict"), photographs, strict=True):
+        prediction = trained.predict(image, arguments.tta)
+        overlay(image, prediction, trained.labels).save(arguments.out / f"{path.stem}_overlay.png")
+        label_image(prediction, trained.labels).save(arguments.out / f"{path.stem}_labels.png")
+    print(f"done: {2 * len(photographs)} files in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""A finished run back as a network, and its predictions as pictures and label files (chapter 14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from spacemeshlab.checkpoint import load_checkpoint
+from spacemeshlab.data import DATASETS
+from spacemeshlab.data.labels import LabelSet
+from spacemeshlab.data.transforms import normalise
+from spacemeshlab.evaluate import predict_logits, protocol
+from spacemeshlab.models.network import SpaceMeshLab
+from spacemeshlab.recipe import Recipe
+from spacemeshlab.train import build_network
+
+
+@dataclass
+class TrainedNetwork:
+    """A network with everything that is needed to use it.
+
+    Attributes:
+        net: in eval mode.
+        recipe: what it was trained with.
+        labels: its classes.
+        iteration: training iterations behind it.
+        seconds: training time behind it.
+        mean, std: of the training's normalisation, stored in the checkpoint.
+    """
+
+    net: SpaceMeshLab
+    recipe: Recipe
+    labels: LabelSet
+    iteration: int
+    seconds: float
+    mean: list[float]
+    std: list[float]
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor, tta: bool = False) -> Tensor:
+        """Class of every pixel: uint8 image (3, H, W) -> int64 (H, W), at the image's own size."""
+        device = next(self.net.parameters()).device
+        images = normalise(image, self.mean, self.std)[None].to(device)
+        return predict_logits(self.net, images, image.shape[-2:], **protocol(self.recipe, tta))[0].argmax(0).cpu()
+
+
+def load_network(run_dir: str | Path, checkpoint: str = "last") -> TrainedNetwork:
+    """Load a run's network, without downloading anything.
+
+    Args:
+        run_dir: a run directory.
+        checkpoint: "last" or "best".
+
+    Raises:
+        UserError: no run there, or no readable checkpoint.
+    """
+    state = load_checkpoint(Path(run_dir) / f"{checkpoint}.ckpt")
+    recipe = Recipe.from_dict(state["recipe"] | {"pretrained": False})
+    labels = DATASETS[recipe.dataset].labels
+    net = build_network(recipe, len(labels))
+    net.load_state_dict(state["model"])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    recipe = Recipe.from_dict(state["recipe"])
+    return TrainedNetwork(
+        net.eval().to(device), recipe, labels, state["iteration"], state["seconds"], state["mean"], state["std"]
+    )
+
+
+def label_image(prediction: Tensor, labels: LabelSet) -> Image.Image:
+    """A palette PNG with the data set's own label values (Cityscapes: label ids): int64 (H, W) -> mode "P"."""
+    values = labels.to_file_value[prediction.numpy()]
+    image = Image.fromarray(values, mode="P")
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    palette[labels.to_file_value] = labels.palette
+    image.putpalette(palette.flatten().tolist())
+    return image
+
+
+def overlay(image: Tensor, prediction: Tensor, labels: LabelSet, opacity: float = 0.6) -> Image.Image:
+    """The classes' colours over the photograph: uint8 (3, H, W), int64 (H, W) -> RGB."""
+    colours = labels.colours[prediction.numpy()].astype(np.float32)
+    photograph = image.permute(1, 2, 0).numpy().astype(np.float32)
+    return Image.fromarray((opacity * colours + (1 - opacity) * photograph).round().astype(np.uint8))
