@@ -30,25 +30,28 @@ def colourise(target: Tensor, labels: LabelSet) -> np.ndarray:
 
 
 def show_predictions(
-    images: Sequence[Tensor], targets: Sequence[Tensor], predictions: Mapping[str, Sequence[Tensor]], labels: LabelSet
+    images: Sequence[Tensor] | None,
+    targets: Sequence[Tensor],
+    predictions: Mapping[str, Sequence[Tensor]],
+    labels: LabelSet,
 ) -> Figure:
     """One row a photograph: the image, the truth, and each network's prediction; below, the classes that occur.
 
     Args:
-        images: uint8 (3, H, W) each.
+        images: uint8 (3, H, W) each, or None to leave them out (Cityscapes' photographs are not shown in the book).
         targets: int64 (H, W) each; pixels that do not count are black.
         predictions: title -> int64 (H, W) each.
         labels: names and colours.
     """
-    columns = {"image": [image.permute(1, 2, 0).numpy() for image in images]}
+    columns = {} if images is None else {"image": [image.permute(1, 2, 0).numpy() for image in images]}
     columns["ground truth"] = [colourise(target, labels) for target in targets]
     for title, maps in predictions.items():
         columns[title] = [colourise(prediction, labels) for prediction in maps]
     height, width = targets[0].shape
     figure, axes = plt.subplots(
-        len(images),
+        len(targets),
         len(columns),
-        figsize=(10, 10 / len(columns) * height / width * len(images) + 0.9),
+        figsize=(10, 10 / len(columns) * height / width * len(targets) + 0.9),
         squeeze=False,
     )
     for column, (title, pictures) in enumerate(columns.items()):

@@ -20,6 +20,13 @@ def default_heads(channels: int) -> int:
     return math.gcd(4, channels)
 
 
+def _check_heads(channels: int, heads: int | None) -> int:
+    heads = default_heads(channels) if heads is None else heads
+    if heads < 1 or channels % heads:
+        raise ValueError(f"channels must be a multiple of heads={heads}, got {channels}: choose another heads")
+    return heads
+
+
 class SpatialContextAttention(nn.Module):
     """SCA: every head looks at the mean and the maximum over its own channels and gates every place.
 
@@ -36,9 +43,7 @@ class SpatialContextAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int | None = None) -> None:
         super().__init__()
-        self.heads = heads or default_heads(channels)
-        if channels % self.heads:
-            raise ValueError(f"channels must be a multiple of heads={self.heads}, got {channels}: choose another heads")
+        self.heads = _check_heads(channels, heads)
         self.conv = nn.Conv2d(2 * self.heads, self.heads, 7, padding=3, groups=self.heads, bias=False)
         self.norm = nn.BatchNorm2d(self.heads)
 
@@ -69,9 +74,7 @@ class ChannelContextAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int | None = None) -> None:
         super().__init__()
-        self.heads = heads or default_heads(channels)
-        if channels % self.heads:
-            raise ValueError(f"channels must be a multiple of heads={self.heads}, got {channels}: choose another heads")
+        self.heads = _check_heads(channels, heads)
         hidden = max(channels // 16 // self.heads, 1) * self.heads
         self.mlp = nn.Sequential(
             nn.Conv2d(channels, hidden, 1, groups=self.heads),

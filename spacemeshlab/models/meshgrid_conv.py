@@ -10,7 +10,7 @@ Letters: N batch, C input channels, H W rows and columns, M rates an axis, D out
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ def meshgrid_conv2d(x: Tensor, weight: Tensor, rates: Sequence[int], method: str
     Raises:
         ValueError: shapes, rates or method that do not fit; the message says what was expected.
     """
-    rates = tuple(int(rate) for rate in rates)
+    rates = check_rates(rates)
     _check(x, weight, rates, method)
     device = x.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
@@ -48,16 +48,25 @@ def meshgrid_conv2d(x: Tensor, weight: Tensor, rates: Sequence[int], method: str
     return _Gemm.apply(x, weight, rates)
 
 
+def check_rates(rates: Iterable[int]) -> tuple[int, ...]:
+    """The rates as a tuple; ValueError unless they are positive integers, each larger than the one before."""
+    rates = tuple(rates)
+    whole = all(int(rate) == rate for rate in rates)
+    if not rates or not whole or rates[0] < 1 or any(low >= high for low, high in itertools.pairwise(rates)):
+        raise ValueError(
+            f"rates must be positive and strictly increasing integers, got {rates}: sort them and drop repeats"
+        )
+    return tuple(int(rate) for rate in rates)
+
+
 def _check(x: Tensor, weight: Tensor, rates: tuple[int, ...], method: str) -> None:
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if not rates or rates[0] < 1 or any(low >= high for low, high in itertools.pairwise(rates)):
-        raise ValueError(f"rates must be positive and strictly increasing, got {rates}: sort them and drop repeats")
     if x.ndim != 4:
-        raise ValueError(f"x must be (N, C, H, W), got {tuple(x.shape)}")
+        raise ValueError(f"x must be (N, C, H, W), got {tuple(x.shape)}: x[None] adds the batch axis")
     wanted = (len(rates), len(rates), "D", x.shape[1], 3, 3)
     if weight.ndim != 6 or any(want not in (got, "D") for want, got in zip(wanted, weight.shape, strict=True)):
-        raise ValueError(f"weight must be (M, M, D, C, 3, 3) = {wanted}, got {tuple(weight.shape)}")
+        raise ValueError(f"weight must be (M, M, D, C, 3, 3) = {wanted}, got {tuple(weight.shape)}: see filter_storage")
 
 
 def _loop(x: Tensor, weight: Tensor, rates: tuple[int, ...]) -> Tensor:

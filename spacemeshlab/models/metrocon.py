@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spacemeshlab.models.meshgrid_conv import filter_storage, meshgrid_conv2d
+from spacemeshlab.models.meshgrid_conv import check_rates, filter_storage, meshgrid_conv2d
 from spacemeshlab.models.shuffle import FACTOR
 
 ASPP_CHANNELS = 1280
@@ -58,8 +58,8 @@ class MetroCon2(nn.Module):
         self, in_channels: int, rates: Sequence[int] = range(1, 19), depth: int | None = None, method: str = "auto"
     ) -> None:
         super().__init__()
-        self.rates = tuple(rates)
-        m, self.depth = len(self.rates), depth or default_depth(len(self.rates))
+        self.rates = check_rates(rates)
+        m, self.depth = len(self.rates), default_depth(len(self.rates)) if depth is None else depth
         self.method = method
         self.weight = nn.Parameter(filter_storage(m, m, self.depth, in_channels, 3, 3))
         self.score = nn.Parameter(torch.ones(m, m))

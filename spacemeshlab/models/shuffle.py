@@ -28,6 +28,8 @@ class PixelUnshuffle(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         f = self.factor
+        if h % f or w % f:
+            raise ValueError(f"rows and columns must be multiples of {f}, got {h} and {w}: pad the image to 16")
         patches = x.reshape(n, c, h // f, f, w // f, f)  # (N, C, h, f, w, f)
         return patches.permute(0, 1, 3, 5, 2, 4).reshape(n, c * f * f, h // f, w // f)
 
@@ -35,7 +37,8 @@ class PixelUnshuffle(nn.Module):
 def _check(channels: int, steps: int) -> None:
     if steps < 1 or channels % FACTOR ** (2 * steps):
         raise ValueError(
-            f"channels must be a multiple of {FACTOR ** (2 * max(steps, 1))} for steps={steps}, got {channels}"
+            f"channels must be a multiple of {FACTOR ** (2 * max(steps, 1))} for steps={steps}, got {channels}: "
+            "choose a width (for MetroCon2: a depth) that is"
         )
 
 
