@@ -5,11 +5,10 @@ a split depends on seed, split, index and size alone, bit for bit: not on how ma
 on threads or on any global random state. (Another Pillow or NumPy version may round another way.)
 
 The label map is made by rasterising the JSON file's polygons in their order with Pillow, so the two agree to the last
-pixel. As in Cityscapes, some pixels are void: the camera's own bonnet, tram tracks, parking bays, bins and pillars. What
-is thin is labelled thin: poles, railings and the bars of a fence, with the lawn between them.
+pixel. As in Cityscapes, some pixels are void: the camera's own bonnet, tram tracks, parking bays, bins and pillars.
+What is thin is labelled thin: poles, railings and the bars of a fence, with the lawn between them.
 
-The modules behind it: ``_toycity_canvas`` (camera, planes, polygons), ``_toycity_light`` (textures, sun, haze),
-``_toycity_things``, ``_toycity_vehicles``, ``_toycity_houses`` (what there is) and ``_toycity_scene`` (where it stands).
+How a scene is painted is in the folder ``_toycity`` beside this file; its ``__init__`` says what to read first.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from spacemeshlab.data._toycity_canvas import LABEL_IDS
-from spacemeshlab.data._toycity_light import shade
-from spacemeshlab.data._toycity_scene import compose
+from spacemeshlab.data._toycity.canvas import LABEL_IDS
+from spacemeshlab.data._toycity.light import shade
+from spacemeshlab.data._toycity.scene import compose
 from spacemeshlab.errors import UserError
 
 IMAGE_FOLDER, LABEL_FOLDER = "leftImg8bit", "gtFine"
@@ -56,7 +55,7 @@ def scene(
     """Scene ``index`` of a split.
 
     Args:
-        index: 0, 1, 2, ...; any four scenes in a row hold all 19 classes.
+        index: 0, 1, 2, ...; scenes are made so that four in a row hold all 19 classes.
         split: "train" or "val".
         size: (H, W), pixels; multiples of 16, at least (64, 128).
         seed: 0 or more.
@@ -95,32 +94,33 @@ def generate(
     Args:
         out: the folder to make.
         train, val: how many scenes.
-        size: (H, W), pixels; multiples of 16, at least (64, 128).
-        seed: 0 or more.
+        size, seed: as for :func:`scene`.
         progress: show a progress bar.
 
     Returns:
-        ``out`` as a path.
+        ``out`` as an absolute path.
 
     Raises:
         UserError: a parameter that does not fit; ``out`` exists and holds something else.
     """
-    out = Path(out)
+    out = Path(out).resolve()
     _check(size=size, seed=seed, train=train, val=val)
     counts = {"train": train, "val": val}
     parameters = {"toycity": VERSION, **counts, "size": list(size), "seed": seed}
     if _already_there(out, parameters):
         return out
-    partial = out.resolve().parent / f".{out.name}.partial-{os.getpid()}"
+    work = [(split, index) for split, count in counts.items() for index in range(count)]
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    partial.mkdir(parents=True)
     try:
-        work = [(split, index) for split, count in counts.items() for index in range(count)]
         for split, index in tqdm(work, desc="ToyCity", unit="scene", disable=not progress):
             _write(partial, split, index, *scene(index, split, size, seed))
         (partial / PARAMETERS_FILE).write_text(json.dumps(parameters, indent=2) + "\n")
         try:
             partial.replace(out)  # an empty folder is replaced, a full one is not
         except OSError:
-            _already_there(out, parameters)  # somebody else was faster: fine if it is the same
+            if not _already_there(out, parameters):  # fine if another process was faster with the same
+                raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spacemeshlab.data._toycity_canvas import FRONT, GROUND, RGB, SIDE, Canvas, Material, Plane, box
-from spacemeshlab.data._toycity_things import GREENS, clump, hedge, pick, tint, tree
+from spacemeshlab.data._toycity.canvas import FRONT, GROUND, RGB, SIDE, Canvas, Material, Plane, box
+from spacemeshlab.data._toycity.things import GREENS, clump, hedge, pick, tint, tree
 
 FACADES: tuple[RGB, ...] = (
     (0.80, 0.74, 0.62), (0.74, 0.60, 0.46), (0.84, 0.82, 0.78), (0.66, 0.68, 0.70), (0.78, 0.66, 0.62),

@@ -6,20 +6,14 @@ middle; one that crosses shows its side only. ``oncoming`` turns it round.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from spacemeshlab.data._toycity_canvas import FRONT, SIDE, Canvas, Material, Plane, box
-from spacemeshlab.data._toycity_things import AMBER, DARK, HEAD, METAL, PAINTS, PANE, RUBBER, TAIL, pick, tint
+from spacemeshlab.data._toycity.canvas import FRONT, SIDE, Canvas, Material, Plane, box
+from spacemeshlab.data._toycity.things import AMBER, DARK, HEAD, METAL, PAINTS, PANE, RUBBER, TAIL, pick, tint
 
 WHITE = Material((0.92, 0.92, 0.90))
-
-
-def shadow_under(canvas: Canvas, x: float, z: float, width: float, length: float, sun: tuple) -> None:
-    """The dark ground below a vehicle and its shadow beside it."""
-    canvas.shadow(box(x - width / 2, z - 0.25, x + width / 2, z + length))
-    shift = -sun[0] / max(sun[1], 0.3) * 1.3
-    low, high = min(0.0, shift), max(0.0, shift)
-    canvas.shadow(box(x - width / 2 + low, z, x + width / 2 + high, z + length), 0.9)
 
 
 def _wheels(canvas, plane, at, radius, label):
@@ -32,13 +26,16 @@ def _wheels(canvas, plane, at, radius, label):
 _BODIES = {
     "hatchback": (
         4.0,
-        [(0, 0.28), (0, 0.8), (0.1, 0.98), (0.45, 1.42), (1.0, 1.48), (2.0, 1.45), (2.75, 1.0), (3.7, 0.85), (4, 0.6), (4, 0.28)],
+        [(0, 0.28), (0, 0.8), (0.1, 0.98), (0.45, 1.42), (1.0, 1.48), (2.0, 1.45), (2.75, 1.0), (3.7, 0.85),
+         (4, 0.6), (4, 0.28)],
         [[(0.5, 1.0), (0.65, 1.34), (1.2, 1.38), (1.2, 1.0)], [(1.3, 1.0), (1.3, 1.38), (1.95, 1.35), (2.5, 1.0)]],
     ),
     "saloon": (
         4.6,
-        [(0, 0.3), (0, 0.85), (0.15, 0.98), (0.8, 1.02), (1.35, 1.4), (2.4, 1.43), (3.2, 0.98), (4.3, 0.85), (4.6, 0.6), (4.6, 0.3)],
-        [[(1.05, 1.02), (1.45, 1.32), (1.85, 1.34), (1.85, 1.02)], [(1.95, 1.02), (1.95, 1.34), (2.4, 1.34), (2.95, 1.0)]],
+        [(0, 0.3), (0, 0.85), (0.15, 0.98), (0.8, 1.02), (1.35, 1.4), (2.4, 1.43), (3.2, 0.98),
+         (4.3, 0.85), (4.6, 0.6), (4.6, 0.3)],
+        [[(1.05, 1.02), (1.45, 1.32), (1.85, 1.34), (1.85, 1.02)], [(1.95, 1.02), (1.95, 1.34), (2.4, 1.34),
+         (2.95, 1.0)]],
     ),
     "van": (
         4.9,
@@ -84,7 +81,7 @@ def _car_end(canvas, x, z, profile, half, belt, paint, oncoming):
         canvas.paint(plane, box(x + u - 0.11, 0.0, x + u + 0.11, 0.4), RUBBER, "car")
     top = max(range(len(profile)), key=lambda i: profile[i][1]) + 1
     rows = [(z + u, v, half - 0.45 * max(v - belt, 0.0)) for u, v in profile[: top + 1]]
-    for low, high in list(zip(rows, rows[1:], strict=False))[::-1]:
+    for low, high in list(pairwise(rows))[::-1]:
         _across(canvas, x, low, high, 0.0, paint, "car")
         if high[1] - low[1] > 0.3 and low[1] > belt - 0.05:
             _across(canvas, x, low, high, 0.07, PANE, None)

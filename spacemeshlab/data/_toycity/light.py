@@ -1,7 +1,7 @@
 """ToyCity's light: from the id buffer to a picture (chapter 03).
 
-Every pixel knows its polygon, hence its plane, hence the point (u, v) in metres that it sees. A texture is a function of
-that point; light, shadow and haze follow from the plane's normal and the distance. All of it is done for whole arrays.
+Every pixel knows its polygon, hence its plane, hence the point (u, v) in metres that it sees. A texture is a function
+of that point; light, shadow and haze follow from the plane's normal and the distance, all for whole arrays at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spacemeshlab.data._toycity_canvas import FRONT, GROUND, OVERSAMPLE, RGB, SIDE, SKY, Canvas, Plane
+from spacemeshlab.data._toycity.canvas import FRONT, GROUND, OVERSAMPLE, RGB, SIDE, SKY, Canvas, Plane
 
 TILE = 256  # side of the repeating noise tables, a power of two
 EXTRA = 9  # numbers a texture may bring along
@@ -208,14 +208,18 @@ def shade(canvas: Canvas, light: Light, rng: np.random.Generator) -> np.ndarray:
         channel -= haze
         channel *= clear
         channel += haze
-    fine = rgb.reshape(3, height, OVERSAMPLE, width, OVERSAMPLE)
+    return _develop(rgb.reshape(3, height, OVERSAMPLE, width, OVERSAMPLE), rng)
+
+
+def _develop(fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Average the fine pixels (3, H, OVERSAMPLE, W, OVERSAMPLE), add sensor noise, round: (H, W, 3) uint8."""
     picture = sum(fine[:, :, i, :, j] for i in range(OVERSAMPLE) for j in range(OVERSAMPLE)) / OVERSAMPLE**2
-    picture += rng.standard_normal((height, width), dtype=np.float32) * np.float32(0.008)
+    picture += rng.standard_normal(picture.shape[1:], dtype=np.float32) * np.float32(0.008)
     return np.ascontiguousarray((np.clip(picture, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _see(canvas: Canvas, ids: np.ndarray, planes: tuple[Plane, ...]) -> tuple[np.ndarray, ...]:
-    """What each pixel of the id buffer sees: texture coordinates u, v, height y, depth z (metres) and the plane's axis."""
+    """What each pixel of the id buffer sees: texture coordinates u, v, height y, depth z (metres), the plane's axis."""
     camera, (height, width) = canvas.camera, canvas.camera.size
     column, row = _centres(width), _centres(height)[:, None]
     axis = np.array([plane.axis for plane in planes], np.uint8)[ids]

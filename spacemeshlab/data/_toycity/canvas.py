@@ -2,7 +2,7 @@
 
 World coordinates are metres: X to the right, Y up from the ground, Z ahead of the camera. Everything in a scene is a
 polygon on a plane of constant Z (``front``), constant X (``side``) or Y = 0 (``ground``), painted far to near. A
-:class:`Canvas` keeps, for every polygon, one number in an id buffer (for the picture, see ``_toycity_light``) and, if
+:class:`Canvas` keeps, for every polygon, one number in an id buffer (for the picture, see ``light``) and, if
 the polygon has a label, integer vertices in a label map: the same vertices that the data set's JSON file lists.
 """
 
