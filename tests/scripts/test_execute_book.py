@@ -55,9 +55,13 @@ def test_a_chapter_is_replaced_in_place_by_its_tidy_execution(tmp_path):
     assert [file.name for file in (tmp_path / "book").iterdir()] == ["01-tiny.ipynb"]
 
 
-def test_the_kernel_is_the_interpreter_that_runs_the_script(tmp_path):
+def test_the_kernel_is_the_interpreter_that_runs_the_script_whatever_kernels_are_installed(tmp_path, monkeypatch):
+    kernel = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text('{"argv": ["false"], "display_name": "Another Python", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = run(write_chapter(tmp_path, "import sys\nfrom pathlib import Path\nPath(sys.prefix).name"))
-    assert notebook.cells[1].outputs[0].data["text/plain"] == repr(str(Path(sys.prefix).name))
+    assert notebook.cells[1].outputs[0].data["text/plain"] == repr(Path(sys.prefix).name)
 
 
 def test_a_chapter_that_fails_stays_as_it_was_and_what_ran_is_kept(tmp_path):
@@ -142,3 +146,37 @@ def test_tidying_joins_streams_drops_leftovers_and_is_idempotent(tmp_path):
     first, second, _ = (cell.id for cell in tidied.cells)
     assert second == f"{first}-2"
     assert json.dumps(tidy_notebooks.tidy(tidied, tmp_path)) == json.dumps(tidied)
+
+
+def call(monkeypatch, *arguments: str) -> list[tuple]:
+    """The calls of ``execute`` that the command line leads to."""
+    calls = []
+    monkeypatch.setattr(execute_book, "execute", lambda *call: calls.append(call))
+    monkeypatch.setattr(sys, "argv", ["execute_book.py", *arguments])
+    execute_book.main()
+    return calls
+
+
+def test_without_options_every_chapter_is_replaced_and_has_one_line(monkeypatch, capsys):
+    calls = call(monkeypatch)
+    assert [chapter for chapter, *_ in calls] == tidy_notebooks.chapters()
+    assert all(target == chapter and parameters == {} for chapter, target, parameters, _ in calls)
+    assert len(capsys.readouterr().out.splitlines()) == len(calls)
+
+
+def test_another_recipe_is_written_elsewhere_with_absolute_folders_and_no_limit(monkeypatch):
+    ((chapter, target, parameters, timeout),) = call(monkeypatch, "--recipe", "camvid", "--data-root", "data/c", "13")
+    assert chapter.stem == "13-training"
+    assert target == tidy_notebooks.ROOT / "_build" / "executed" / "camvid" / chapter.name
+    assert parameters["recipe"] == "camvid"
+    assert parameters["data_root"] == str(Path("data/c").resolve())
+    assert parameters["run_dir"] == str(tidy_notebooks.ROOT / "runs" / "camvid")
+    assert timeout is None
+
+
+def test_mistakes_in_the_recipe_are_reported_before_anything_runs(monkeypatch, capsys):
+    for arguments in (["--recipe", "camvit"], ["--override", "learning_rate=3"], ["77"]):
+        with pytest.raises(SystemExit) as stopped:
+            call(monkeypatch, *arguments)
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.startswith("error: expected ")
