@@ -24,6 +24,7 @@ def main() -> None:
     trained = load_network(arguments.run_dir, arguments.checkpoint)
     dataset = open_dataset(trained.recipe.dataset, arguments.data_root, arguments.split, eval_transform())
     views = protocol(trained.recipe, arguments.tta)
+    training = _training(trained, arguments)
     if arguments.save_labels:
         arguments.save_labels.mkdir(parents=True, exist_ok=True)
 
@@ -36,7 +37,7 @@ def main() -> None:
     result = summarise(confusion, trained.labels.classes) | {
         "images": len(dataset),
         "protocol": {"split": arguments.split, "window": None, **views},
-        **_training(trained, arguments),
+        **training,
     }
     if arguments.result:
         arguments.result.parent.mkdir(parents=True, exist_ok=True)

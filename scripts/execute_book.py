@@ -49,7 +49,7 @@ def declared(notebook: NotebookNode) -> dict[str, object]:
     """The names and defaults in the cell tagged `parameters`.
 
     Raises:
-        UserError: something else than ``name = literal``, or a name outside the four that chapters may declare.
+        UserError: something else than ``name = literal``.
     """
     values: dict[str, object] = {}
     for cell in notebook.cells:
@@ -59,15 +59,7 @@ def declared(notebook: NotebookNode) -> dict[str, object]:
                     values[line.targets[0].id] = ast.literal_eval(line.value)
                 except (AttributeError, ValueError):
                     raise UserError(f"expected name = literal in a parameters cell, got {ast.unparse(line)}") from None
-    check_names(values)
     return values
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Refuse a parameter that no chapter may have."""
-    for name in names:
-        if name not in PARAMETERS:
-            raise UserError(f"expected parameters out of {', '.join(PARAMETERS)}; got {name!r}")
 
 
 def execute(chapter: Path, target: Path, parameters: dict[str, object], timeout: int | None, root: Path = ROOT) -> None:
@@ -76,13 +68,16 @@ def execute(chapter: Path, target: Path, parameters: dict[str, object], timeout:
     ``parameters`` that the chapter does not declare, or that equal its defaults, are left out.
 
     Raises:
-        UserError: an unknown parameter.
+        UserError: a parameter, given or declared, outside the four that chapters may have.
         PapermillExecutionError, CellTimeoutError, DeadKernelError: ``target`` is untouched; what ran is in
             ``_build/executed/failed``.
     """
-    check_names(parameters)
+    os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))  # this kernel, whatever else is installed
     notebook = nbformat.read(chapter, as_version=4)
     defaults = declared(notebook)
+    for name in (*defaults, *parameters):
+        if name not in PARAMETERS:
+            raise UserError(f"expected parameters out of {', '.join(PARAMETERS)}; got {name!r}")
     given = {key: value for key, value in parameters.items() if key in defaults and defaults[key] != value}
     draft = root / "_build" / "executed" / "failed" / chapter.name
     draft.parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +98,9 @@ def execute(chapter: Path, target: Path, parameters: dict[str, object], timeout:
 
 def reason(error: Exception) -> str:
     """One line that says what went wrong, and in which cell."""
-    if isinstance(error, PapermillExecutionError):
-        return f"cell [{error.exec_count}] {error.ename}: {collapse(error.evalue).strip().partition(chr(10))[0]}"
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    cell = isinstance(error, PapermillExecutionError)
+    text = f"cell [{error.exec_count}] {error.ename}: {error.evalue}" if cell else f"{type(error).__name__}: {error}"
+    return collapse(text).strip().partition("\n")[0]
 
 
 def parse() -> argparse.Namespace:
@@ -113,7 +108,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="number or file name; default: all")
     parser.add_argument("--recipe", default="toycity", help="a name out of spacemeshlab.recipe (default: toycity)")
     parser.add_argument("--data-root", type=Path, help="where the recipe's data set is")
-    parser.add_argument("--run-dir", type=Path, help="where the run keeps its files")
+    parser.add_argument(
+        "--run-dir", type=Path, help="where the run's files go (default: the chapter's, or runs/RECIPE)"
+    )
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
     parser.add_argument("--timeout", type=int, help="seconds a cell (default: 900 for toycity, else none)")
     return parser.parse_args()
@@ -123,12 +120,14 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     get_recipe(options.recipe, options.override)
-    parameters: dict[str, object] = {"recipe": options.recipe, "overrides": options.override}
-    folders = {"data_root": options.data_root, "run_dir": options.run_dir}
-    parameters |= {key: str(folder.resolve()) for key, folder in folders.items() if folder}
-    in_place = options.recipe == "toycity" and not options.override and not any(folders.values())
+    in_place = options.recipe == "toycity" and not (options.override or options.data_root or options.run_dir)
+    parameters: dict[str, object] = {}
+    if not in_place:
+        run_dir = options.run_dir or ROOT / "runs" / options.recipe
+        parameters = {"recipe": options.recipe, "overrides": options.override, "run_dir": str(run_dir.resolve())}
+        if options.data_root:
+            parameters["data_root"] = str(options.data_root.resolve())
     timeout = options.timeout or (900 if options.recipe == "toycity" else None)
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, whatever else is installed
     chosen, failed = choose(options.chapters), 0
     for number, chapter in enumerate(chosen, 1):
         target = chapter if in_place else ROOT / "_build" / "executed" / options.recipe / chapter.name
@@ -141,8 +140,7 @@ def main() -> None:
             failed += 1
             print(f"FAILED after {time.monotonic() - start:.0f} s: {reason(error)}", flush=True)
     if failed:
-        print("what ran is in _build/executed/failed", file=sys.stderr)
-        sys.exit(1)
+        sys.exit("what ran is in _build/executed/failed")
     if not in_place:
         print(f"written to _build/executed/{options.recipe}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from spacemeshlab.data.dataset import read_image
-from spacemeshlab.errors import exit_codes
+from spacemeshlab.errors import UserError, exit_codes
 from spacemeshlab.predict import label_image, load_network, overlay
 
 
@@ -24,13 +24,27 @@ def main() -> None:
     parser.add_argument("--tta", action="store_true", help="MS + flip: six scales, each also mirrored")
     arguments = parser.parse_args()
     trained = load_network(arguments.run_dir)
-    photographs = [read_image(path) for path in arguments.images]  # a bad file stops before anything is written
+    _check(arguments.images)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for path, image in zip(tqdm(arguments.images, "predict"), photographs, strict=True):
+    for path in tqdm(arguments.images, "predict"):
+        image = read_image(path)
         prediction = trained.predict(image, arguments.tta)
         overlay(image, prediction, trained.labels).save(arguments.out / f"{path.stem}_overlay.png")
         label_image(prediction, trained.labels).save(arguments.out / f"{path.stem}_labels.png")
-    print(f"done: {2 * len(photographs)} files in {arguments.out}")
+    print(f"done: {2 * len(arguments.images)} files in {arguments.out}")
+
+
+def _check(images: list[Path]) -> None:
+    """Stop before anything is written if a file can't be read, or two files would get the same results."""
+    names: dict[str, Path] = {}
+    for path in images:
+        read_image(path)
+        if path.stem in names:
+            raise UserError(
+                f"expected images with different names, found {names[path.stem]} and {path}: "
+                "label them one by one, each with its own --out"
+            )
+        names[path.stem] = path
 
 
 if __name__ == "__main__":

@@ -94,6 +94,8 @@ def _tidy_output(output: NotebookNode, root: Path) -> NotebookNode:
 
 def _hide_paths(text: str, root: Path) -> str:
     for folder, name in ((root, "SpaceMeshLab"), (Path.home(), "~"), (Path(tempfile.gettempdir()), "TMP")):
+        if folder == Path(folder.anchor):  # a container's home can be /
+            continue
         text = re.sub(re.escape(str(folder)) + r"(?![\w.-])", name, text)
     return text
 

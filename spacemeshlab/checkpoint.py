@@ -87,7 +87,12 @@ class RunDirectory:
 
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"expected to make the folder {path}, but {error.strerror.lower()}: choose another --run-dir"
+            ) from None
         self.last, self.best = self.path / "last.ckpt", self.path / "best.ckpt"
         self.metrics = self.path / "metrics.jsonl"
         self._refuse_another(recipe)
@@ -114,8 +119,8 @@ class RunDirectory:
         write_atomically(self.path / "recipe.json", lambda draft: draft.write_text(text + "\n"))
 
     def save(self, state: dict, save: Callable[[Path, dict], None], best: bool) -> None:
-        """Write last.ckpt, and best.ckpt if ``best``, with ``save(path, state)``."""
-        for path in (self.last, self.best) if best else (self.last,):
+        """Write best.ckpt if ``best``, then last.ckpt, with ``save(path, state)``."""
+        for path in (self.best, self.last) if best else (self.last,):  # killed between: the step is run and saved again
             write_atomically(path, lambda draft: save(draft, state))
 
     def forget_after(self, iteration: int) -> None:
@@ -153,21 +158,23 @@ def read_recipe(run_dir: str | Path) -> Recipe:
     Raises:
         UserError: the folder is no run directory.
     """
-    return Recipe.from_dict(_read_run(run_dir)["recipe"])
+    return Recipe.from_dict(_read_run(run_dir, "recipe"))
 
 
 def read_origin(run_dir: str | Path) -> dict:
     """Where a run was started: commit, machine, command."""
-    return _read_run(run_dir)["origin"]
+    return _read_run(run_dir, "origin")
 
 
-def _read_run(run_dir: str | Path) -> dict:
+def _read_run(run_dir: str | Path, entry: str) -> dict:
     path = Path(run_dir) / "recipe.json"
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text())[entry]
     except FileNotFoundError:
         raise UserError(
             f"expected a run directory with a recipe.json, found none in {run_dir}: train there first"
         ) from None
-    except ValueError:
-        raise UserError(f"expected JSON in {path}, found something else: restore the file, or train again") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"expected a run's recipe in {path}, found something else: restore the file, or train again"
+        ) from None

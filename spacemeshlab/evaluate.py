@@ -6,6 +6,7 @@ logits of all views are resized to the label's own size and averaged (P), then o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ def evaluate(
     device = next(net.parameters()).device
     num_classes = len(dataset.labels)
     total = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
-    training = net.training
+    modes = {module: module.training for module in net.modules()}
     net.eval()
     try:
         for index, (images, target) in enumerate(tqdm(eval_loader(dataset, workers), "score", disable=not progress)):
@@ -63,7 +64,8 @@ def evaluate(
             if on_prediction is not None:
                 on_prediction(index, prediction[0])
     finally:
-        net.train(training)
+        for module, training in modes.items():
+            module.training = training
     return total.cpu()
 
 
@@ -82,11 +84,13 @@ def predict_logits(
             view = _rescale(images, scale)
             logits = _windowed(net, view.flip(-1) if mirrored else view, window)
             logits = resize((logits.flip(-1) if mirrored else logits).float(), size)
-            total = logits if total is None else total.add_(logits)
+            if total is None:
+                total = torch.zeros_like(logits)  # of our own: the first logits may be the network's
+            total += logits
             views += 1
     if total is None:
         raise ValueError("scales must name at least one scale, got none: use (1.0,)")
-    return total / views
+    return total.div_(views)
 
 
 def _rescale(images: Tensor, scale: float) -> Tensor:
@@ -126,8 +130,14 @@ def protocol(recipe: Recipe, tta: bool) -> dict[str, Any]:
 
 
 def summarise(confusion: Tensor, classes: Sequence[str]) -> dict[str, Any]:
-    """mIoU, per-class IoU (None for absent classes) and pixel accuracy, ready for JSON; all in 0..1."""
-    by_class = {
-        name: None if score != score else score for name, score in zip(classes, iou(confusion).tolist(), strict=True)
+    """mIoU, per-class IoU and pixel accuracy, all in 0..1, ready for JSON: what is undefined (NaN) becomes None."""
+    by_class = {name: _or_none(score) for name, score in zip(classes, iou(confusion).tolist(), strict=True)}
+    return {
+        "miou": _or_none(mean_iou(confusion)),
+        "iou": by_class,
+        "pixel_accuracy": _or_none(pixel_accuracy(confusion)),
     }
-    return {"miou": mean_iou(confusion), "iou": by_class, "pixel_accuracy": pixel_accuracy(confusion)}
+
+
+def _or_none(score: float) -> float | None:
+    return None if math.isnan(score) else score

@@ -6,6 +6,8 @@ Cityscapes evaluation does it.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,11 +18,16 @@ def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Te
     Args:
         prediction: class indices 0..K-1, any shape.
         target: class indices 0..K-1, or 255 where the pixel does not count; same shape.
-        num_classes: K.
+        num_classes: K, at most 255.
 
     Returns:
         (K, K) int64; rows are the ground truth, columns the prediction.
+
+    Raises:
+        ValueError: shapes that differ, or more classes than 255 leaves room for.
     """
+    if num_classes > 255:
+        raise ValueError(f"num_classes must be at most 255, because 255 marks void pixels, got {num_classes}")
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} must have one shape")
     # One histogram of target·K + prediction. Void pixels fall into the rows from 255 on, which are cut off: no mask.
@@ -41,10 +48,17 @@ def iou(confusion: Tensor) -> Tensor:
 
 
 def mean_iou(confusion: Tensor) -> float:
-    """Mean of :func:`iou` over the classes that are not NaN, in 0..1."""
-    return iou(confusion).nanmean().item()
+    """Mean of :func:`iou` over the classes that are not NaN, in 0..1; NaN if there is none.
+
+    Added up class by class, as the official script does it: another order gives another last digit.
+    """
+    scores = [score for score in iou(confusion).tolist() if not math.isnan(score)]
+    total = 0.0
+    for score in scores:  # neither torch's mean nor, since Python 3.12, sum() rounds after every class
+        total += score
+    return total / len(scores) if scores else math.nan
 
 
 def pixel_accuracy(confusion: Tensor) -> float:
-    """Share of the counted pixels that are right, in 0..1."""
-    return (confusion.diagonal().sum() / confusion.sum()).item()
+    """Share of the counted pixels that are right, in 0..1; NaN if none counts."""
+    return (confusion.diagonal().sum().double() / confusion.sum()).item()

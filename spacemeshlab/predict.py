@@ -14,6 +14,7 @@ from spacemeshlab.checkpoint import load_checkpoint
 from spacemeshlab.data import DATASETS
 from spacemeshlab.data.labels import LabelSet
 from spacemeshlab.data.transforms import normalise
+from spacemeshlab.errors import UserError
 from spacemeshlab.evaluate import predict_logits, protocol
 from spacemeshlab.models.network import SpaceMeshLab
 from spacemeshlab.recipe import Recipe
@@ -63,7 +64,12 @@ def load_network(run_dir: str | Path, checkpoint: str = "last") -> TrainedNetwor
     recipe = Recipe.from_dict(state["recipe"] | {"pretrained": False})
     labels = DATASETS[recipe.dataset].labels
     net = build_network(recipe, len(labels))
-    net.load_state_dict(state["model"])
+    try:
+        net.load_state_dict(state["model"])
+    except RuntimeError:
+        raise UserError(
+            f"expected weights of this version's network in {run_dir}, found others: train again, or use its commit"
+        ) from None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     recipe = Recipe.from_dict(state["recipe"])
     return TrainedNetwork(
@@ -74,10 +80,10 @@ def load_network(run_dir: str | Path, checkpoint: str = "last") -> TrainedNetwor
 def label_image(prediction: Tensor, labels: LabelSet) -> Image.Image:
     """A palette PNG with the data set's own label values (Cityscapes: label ids): int64 (H, W) -> mode "P"."""
     values = labels.to_file_value[prediction.numpy()]
-    image = Image.fromarray(values, mode="P")
+    image = Image.fromarray(values)
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[labels.to_file_value] = labels.palette
-    image.putpalette(palette.flatten().tolist())
+    image.putpalette(palette.flatten().tolist())  # turns the grey image into a palette image
     return image
 
 

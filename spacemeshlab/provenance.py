@@ -49,9 +49,10 @@ def _processor() -> str:
 
 
 def _relative(word: str) -> str:
-    """A path as seen from the checkout; anything outside it keeps its last part only."""
-    path = Path(word)
+    """A path as seen from the checkout, also in ``--option=path``; outside it, only its last part is kept."""
+    option, equals, value = word.rpartition("=")
+    path = Path(value)
     if not path.is_absolute():
         return word
     root = Path(__file__).parents[1]
-    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+    return option + equals + (str(path.relative_to(root)) if path.is_relative_to(root) else path.name)

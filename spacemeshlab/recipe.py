@@ -7,6 +7,7 @@ the paper's value (P, with its section) or our reading (R) where the paper is si
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import typing
 from collections.abc import Iterable
@@ -23,14 +24,32 @@ _CHOICES = {
     "context": CONTEXTS,
     "precision": ("32-true", "bf16-mixed", "16-mixed"),
 }
-_LEAST = {"iterations": 1, "batch_size": 2, "devices": 1, "workers": 0, "validate_every": 1, "aux_weight": 0}
+_LEAST = {
+    "iterations": 1,
+    "batch_size": 2,
+    "momentum": 0,
+    "weight_decay": 0,
+    "aux_weight": 0,
+    "seed": 0,
+    "devices": 1,
+    "workers": 0,
+    "validate_every": 1,
+}
+_FORMS = {
+    "crop": "HEIGHTxWIDTH such as 768x768",
+    "rates": "a range such as 1-18 or a list such as 6,12,18",
+    "scale_range": "LOW-HIGH such as 0.5-2",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One training run, written down. The defaults are the paper's Cityscapes run."""
 
-    name: str = "cityscapes"
+    name: str = "cityscapes"  # of the preset; the run's folder is called so too
     dataset: str = "cityscapes"  # P (section 3): Cityscapes and Pascal-Context
 
     backbone: str = "resnet101"  # P (section 3): resnet50 and resnet101
@@ -53,10 +72,10 @@ class Recipe:
     poly_power: float = 0.9  # R: DeepLabV3
     aux_weight: float = 0.4  # P (section 3): 0.4; 0 builds the network without the auxiliary head
 
-    seed: int = 0
+    seed: int = 0  # R: the paper names none; of the first weights, the batches and the augmentation
     precision: str = "32-true"  # R: Lightning Fabric's names: 32-true, bf16-mixed, 16-mixed
     devices: int = 1  # R: GPUs on one machine; on a CPU, processes
-    compile: bool = False
+    compile: bool = False  # torch.compile the network; worth its minutes in long runs on a GPU
     workers: int = 4  # loader processes; 0 loads in the training process
     validate_every: int = 2_000  # iterations between two validations; every one also writes a checkpoint
 
@@ -69,7 +88,7 @@ class Recipe:
             nearest = "x".join(str(max(16, round(side / 16) * 16)) for side in self.crop)
             raise UserError(f"crop must be positive multiples of 16, got {height}x{width}: try crop={nearest}")
         for field, least in _LEAST.items():
-            if getattr(self, field) < least:
+            if not getattr(self, field) >= least:
                 why = " (batch norm needs two images)" if field == "batch_size" else ""
                 raise UserError(
                     f"{field} must be at least {least}{why}, got {getattr(self, field)}: set {field}={least}"
@@ -80,8 +99,14 @@ class Recipe:
                 raise UserError(f"{field} must be positive, got {getattr(self, field)}: {field}={usual} is usual")
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise UserError(f"scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got {self.scale_range}: try 0.5-2")
+        if not self.rates or self.rates[0] < 1 or any(a >= b for a, b in itertools.pairwise(self.rates)):
+            raise UserError(f"rates must increase from 1 or more, got {self.rates}: try rates=1-18 or rates=6,12,18")
         if self.batch_size % self.devices:
-            raise UserError(f"batch_size must be a multiple of devices={self.devices}, got {self.batch_size}")
+            nearest = -(-self.batch_size // self.devices) * self.devices
+            raise UserError(
+                f"batch_size must be a multiple of devices={self.devices}, got {self.batch_size}: "
+                f"set batch_size={nearest}"
+            )
 
     def override(self, pairs: Iterable[str]) -> Recipe:
         """Return a copy with ``key=value`` strings applied.
@@ -126,20 +151,14 @@ def _parse(key: str, kind: object, text: str) -> object:
             return low, high
         return kind(text)  # int, float, str
     except (ValueError, KeyError):
-        forms = {"crop": "768x768", "rates": "1-18 or 6,12,18", "scale_range": "0.5-2"}
-        wanted = forms.get(key) or getattr(kind, "__name__", str(kind))
-        raise UserError(f"{key} expects {wanted}, got {text!r}") from None
+        raise UserError(f"{key} expects {_FORMS.get(key) or _FORMS[kind]}, got {text!r}") from None
 
 
 def _parse_rates(text: str) -> tuple[int, ...]:
     if "-" in text:
         first, last = (int(end) for end in text.split("-"))
-        rates = tuple(range(first, last + 1))
-    else:
-        rates = tuple(int(rate) for rate in text.split(","))
-    if not rates or min(rates) < 1:
-        raise ValueError
-    return rates
+        return tuple(range(first, last + 1))
+    return tuple(int(rate) for rate in text.split(","))
 
 
 _CITYSCAPES = Recipe()
@@ -153,7 +172,7 @@ RECIPES: dict[str, Recipe] = {
         backbone="resnet18",
         pretrained=False,
         iterations=80,
-        batch_size=8,
+        batch_size=4,
         crop=(128, 256),
         scale=0.5,
         scale_range=(0.75, 1.5),

@@ -6,6 +6,7 @@ augmentation are a function of (seed, iteration) alone, so a resumed run sees ex
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 import time
@@ -107,7 +108,8 @@ def train(recipe: Recipe, data_root: str | Path, run_dir: str | Path, progress: 
     fabric = L.Fabric(accelerator="auto", devices=recipe.devices, precision=recipe.precision)
     fabric.launch()
     torch.manual_seed(recipe.seed)
-    net = build_network(recipe, len(train_set.labels))
+    fresh = not run.last.exists()  # a checkpoint brings its own weights: nothing to download then
+    net = build_network(dataclasses.replace(recipe, pretrained=recipe.pretrained and fresh), len(train_set.labels))
     optimizer = torch.optim.SGD(net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
     net, optimizer = fabric.setup(torch.compile(net) if recipe.compile else net, optimizer)
     state = {
@@ -184,10 +186,10 @@ def _fit(
             state["seconds"] = before + time.perf_counter() - started
             if done % LOG_EVERY == 0:
                 run.log(done, loss=loss, lr=poly_lr(recipe, iteration))
-            bar.set_postfix(loss=f"{loss:.3f}", mIoU=f"{state['miou']:.3f}", refresh=False)
-            bar.update()
             if done % recipe.validate_every == 0 or done == recipe.iterations:
                 _validate_and_save(fabric, state, recipe, run, val_set)
+            bar.set_postfix(loss=f"{loss:.3f}", mIoU=f"{state['miou']:.3f}", refresh=False)
+            bar.update()
 
 
 def _validate_and_save(

@@ -98,7 +98,8 @@ def show_class_iou(results: Mapping[str, Mapping[str, float | None]], ax: Axes |
         values = [100 * (scores[name] or 0) for name in classes]
         places = np.arange(len(classes)) + (index - (len(results) - 1) / 2) * thickness
         bars = ax.barh(places, values, thickness, label=title, color=(BLUE, ORANGE, GREEN, PINK)[index % 4])
-        ax.bar_label(bars, [f"{value:.0f}" for value in values], padding=2, fontsize=8)
+        words = ["absent" if scores[name] is None else f"{100 * scores[name]:.0f}" for name in classes]
+        ax.bar_label(bars, words, padding=2, fontsize=8)
     ax.set_yticks(np.arange(len(classes)), classes)
     ax.invert_yaxis()
     ax.set(xlabel="IoU, %", title="IoU by class", xlim=(0, 105))

@@ -102,3 +102,11 @@ def test_an_overlay_mixes_photograph_and_colour():
     assert overlay(image, car, CITYSCAPES, opacity=0.5).getpixel((0, 0)) == (50, 0, 171)
     assert overlay(image, car, CITYSCAPES, opacity=0.0).getpixel((0, 0)) == (100, 0, 200)
     assert overlay(image, car, CITYSCAPES, opacity=1.0).getpixel((0, 0)) == (0, 0, 142)
+
+
+def test_weights_of_another_network_are_refused_in_one_line(run_dir):
+    state = torch.load(run_dir / "last.ckpt", weights_only=True)
+    state["model"]["stranger"] = torch.zeros(1)
+    torch.save(state, run_dir / "last.ckpt")
+    with pytest.raises(UserError, match="expected weights of this version's network in .*, found others"):
+        load_network(run_dir)

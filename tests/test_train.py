@@ -286,3 +286,17 @@ def test_the_bar_shows_loss_score_and_how_far_it_is(tiny, toycity_dir, tmp_path,
     assert last.startswith("toycity: 100%")
     assert "5/5" in last
     assert f"mIoU={metrics(tmp_path)[-1]['val_miou']:.3f}" in last
+
+
+def test_a_resumed_run_downloads_no_weights(tmp_path, toycity_dir, monkeypatch):
+    asked: list[bool] = []
+
+    def build(recipe: Recipe, num_classes: int) -> nn.Module:
+        asked.append(recipe.pretrained)
+        return TinyNetwork(num_classes)
+
+    monkeypatch.setattr(module, "build_network", build)
+    for _ in range(2):
+        train_quietly(small("pretrained=true", "iterations=1"), toycity_dir, tmp_path / "run")
+    assert asked == [True, False]
+    assert load_checkpoint(tmp_path / "run" / "last.ckpt")["recipe"]["pretrained"] is True

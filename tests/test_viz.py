@@ -99,3 +99,8 @@ def test_the_map_names_every_part_and_lights_those_that_are_asked_for():
 def test_an_unknown_part_is_refused_and_lists_the_known_ones():
     with pytest.raises(ValueError, match=rf"lit must name parts out of {', '.join(PARTS)}, got attention, head"):
         network_map("head", "spam", "attention")
+
+
+def test_a_class_that_is_absent_is_not_called_zero():
+    ax = show_class_iou({"ours": {"road": 0.9, "train": None, "pole": 0.0}}).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["90", "absent", "0"]
