@@ -108,5 +108,5 @@ def test_weights_of_another_network_are_refused_in_one_line(run_dir):
     state = torch.load(run_dir / "last.ckpt", weights_only=True)
     state["model"]["stranger"] = torch.zeros(1)
     torch.save(state, run_dir / "last.ckpt")
-    with pytest.raises(UserError, match="expected weights of this version's network in .*, found others"):
+    with pytest.raises(UserError, match=r"expected weights of this version's network in .*, found others"):
         load_network(run_dir)
