@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import sys
 from pathlib import Path
 
 import execute_book
 import nbformat
+import numpy as np
 import pytest
 import tidy_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
+from PIL import Image
 
 from spacemeshlab.errors import UserError
 
@@ -180,3 +184,16 @@ def test_mistakes_in_the_recipe_are_reported_before_anything_runs(monkeypatch, c
             call(monkeypatch, *arguments)
         assert stopped.value.code == 2
         assert capsys.readouterr().err.startswith("error: expected ")
+
+
+def test_a_picture_is_stored_in_256_colours_and_only_once():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    data = {"image/png": base64.b64encode(file.getvalue()).decode()}
+    cell = new_code_cell("plt.show()", outputs=[new_output("display_data", data)])
+    notebook = new_notebook(cells=[cell])
+    once = tidy_notebooks.tidy(notebook)
+    image = Image.open(io.BytesIO(base64.b64decode(once.cells[0].outputs[0].data["image/png"])))
+    assert (image.mode, image.size) == ("P", (64, 64))
+    assert tidy_notebooks.tidy(once) == once
