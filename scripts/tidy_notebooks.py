@@ -12,6 +12,7 @@ import argparse
 import base64
 import hashlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -74,10 +75,8 @@ def collapse(text: str) -> str:
 def _identity(cell: NotebookNode, used: set[str]) -> str:
     """An id that follows from the cell's source alone, so that inserting a cell changes no other id."""
     digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
-    name, copies = digest, 1
-    while name in used:
-        copies += 1
-        name = f"{digest}-{copies}"
+    names = itertools.chain([digest], (f"{digest}-{copy}" for copy in itertools.count(2)))
+    name = next(name for name in names if name not in used)
     used.add(name)
     return name
 
@@ -102,16 +101,14 @@ def _shrink(png: str) -> str:
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     if image.mode == "P":
         return png
-    buffer = io.BytesIO()
-    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer := io.BytesIO(), "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _hide_paths(text: str, root: Path) -> str:
     for folder, name in ((root, "SpaceMeshLab"), (Path.home(), "~"), (Path(tempfile.gettempdir()), "TMP")):
-        if folder == Path(folder.anchor):  # a container's home can be /
-            continue
-        text = re.sub(re.escape(str(folder)) + r"(?![\w.-])", name, text)
+        if folder != Path(folder.anchor):  # a container's home can be /
+            text = re.sub(re.escape(str(folder)) + r"(?![\w.-])", name, text)
     return text
 
 
