@@ -75,7 +75,7 @@ def collapse(text: str) -> str:
 def _identity(cell: NotebookNode, used: set[str]) -> str:
     """An id that follows from the cell's source alone, so that inserting a cell changes no other id."""
     digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
-    names = itertools.chain([digest], (f"{digest}-{copy}" for copy in itertools.count(2)))
+    names = (digest if copy == 1 else f"{digest}-{copy}" for copy in itertools.count(1))
     name = next(name for name in names if name not in used)
     used.add(name)
     return name
@@ -132,8 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Bring notebooks into the form that is committed.")
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="default: every chapter")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 2 if a notebook is untidy")
-    arguments = parser.parse_args()
-    untidy = []
+    arguments, untidy = parser.parse_args(), []
     for path in arguments.notebooks or chapters():
         if not path.is_file():
             raise UserError(f"expected a notebook, found no file {path}")
