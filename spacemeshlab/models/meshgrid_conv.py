@@ -1,28 +1,35 @@
 """M×M dilated 3×3 convolutions of one map, as the one matrix product that they are (section 2.2; chapters 09 and 10).
 
-``loop`` is the definition: one convolution for each pair of rates. ``gemm`` is kn2row (Vasudevan, Anderson, Gregg, ASAP
-2017) with dilation: the nine taps of a 3×3 filter are nine 1×1 convolutions whose results are shifted and added. All
-1×1 convolutions of all filters share one input, so they are one matrix product; only the shifts know the rates.
+``loop`` is the definition: one convolution for each pair of rates. ``gemm`` and ``triton`` compute the same as matrix
+products and shifted sums, see :mod:`~spacemeshlab.models.meshgrid_conv_gemm` for how, and
+:mod:`~spacemeshlab.models.meshgrid_conv_triton` for GPUs. Both hide behind one operator of ``torch.library``, so that
+``torch.compile``, ``torch.export`` and autograd see a single node instead of thousands of slices.
 
-Letters: N batch, C input channels, H W rows and columns, M rates an axis, D outputs a pair of rates, P = N·H·W.
+Exactness, with u the unit roundoff of a type and s the same convolution of the absolute values: adding in float32, in
+whatever order, costs an output at most (9·C + 9)·u(float32)·s. In bfloat16 and float16 a result is also rounded, u·s
+each time: once by ``loop``; once by ``gemm`` on a CPU, five times on a GPU (its tap, two sums of rows, two of columns);
+twice by ``triton`` (its tap, the sum). The bounds of the gradients stand in the tests.
+
+Letters: N batch, C input channels, H W rows and columns, M rates an axis, D outputs a pair of rates.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.utils.flop_counter import register_flop_formula
 
-METHODS = ("auto", "loop", "gemm")
-CHUNK_BYTES = 256 * 2**20
-"""``gemm`` takes as many rows of rates at once as keep the product of all taps below this; at least one row."""
+from spacemeshlab.models import meshgrid_conv_gemm, meshgrid_conv_triton
+from spacemeshlab.models.meshgrid_conv_gemm import empty_grad_weight, empty_grad_x
+
+METHODS = ("auto", "loop", "gemm", "triton")
 
 
-@torch.compiler.disable  # Inductor is quadratic in unrolled slices: better one graph break than an hour of compiling
 def meshgrid_conv2d(x: Tensor, weight: Tensor, rates: Sequence[int], method: str = "auto") -> Tensor:
     """Convolve ``x`` with M×M filters, pair (a, b) dilated by ``rates[a]`` rows and ``rates[b]`` columns.
 
@@ -30,7 +37,8 @@ def meshgrid_conv2d(x: Tensor, weight: Tensor, rates: Sequence[int], method: str
         x: (N, C, H, W).
         weight: (M, M, D, C, 3, 3).
         rates: M strictly increasing positive integers, the dilation rates of both axes.
-        method: "loop" (M² convolutions, the reference), "gemm" (one product a row of rates), or "auto" (gemm).
+        method: "loop" (M² convolutions, the reference), "gemm" (matrix products, any device), "triton" (the same with
+            its sums in one kernel; gemm where there is no GPU or no Triton), or "auto" (triton on a GPU, else gemm).
 
     Returns:
         (N, M·M·D, H, W); channel (a·M + b)·D + d belongs to pair (rates[a], rates[b]). Zero padding keeps H and W.
@@ -40,12 +48,38 @@ def meshgrid_conv2d(x: Tensor, weight: Tensor, rates: Sequence[int], method: str
     """
     rates = check_rates(rates)
     _check(x, weight, rates, method)
-    device = x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        x, weight = x.to(torch.get_autocast_dtype(device)), weight.to(torch.get_autocast_dtype(device))
+    x, weight = _autocast(x, weight)
     if method == "loop":
         return _loop(x, weight, rates)
-    return _Gemm.apply(x, weight, rates)
+    return _convolve(x, weight, rates, method)
+
+
+def fused_meshgrid_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    rates: Sequence[int],
+    scale: Tensor,
+    shift: Tensor,
+    score: Tensor,
+    method: str = "auto",
+) -> Tensor:
+    """score · ReLU(scale · :func:`meshgrid_conv2d` + shift) without a pass of its own, for inference: no gradients.
+
+    Args:
+        scale: (M·M·D,), with ``shift`` what batch norm does in eval mode.
+        shift: (M·M·D,).
+        score: (M·M·D,).
+
+    Returns:
+        (N, M·M·D, H, W).
+    """
+    rates = check_rates(rates)
+    _check(x, weight, rates, method)
+    x, weight = _autocast(x, weight)
+    if method == "loop":
+        scale, shift, score = (factor.view(-1, 1, 1) for factor in (scale, shift, score))
+        return (score * F.relu(scale * _loop(x, weight, rates) + shift)).to(x.dtype)
+    return _convolve_fused(x, weight, rates, method, scale, shift, score)
 
 
 def check_rates(rates: Iterable[int]) -> tuple[int, ...]:
@@ -69,6 +103,15 @@ def _check(x: Tensor, weight: Tensor, rates: tuple[int, ...], method: str) -> No
         raise ValueError(f"weight must be (M, M, D, C, 3, 3) = {wanted}, got {tuple(weight.shape)}: see filter_storage")
 
 
+def _autocast(*tensors: Tensor) -> Sequence[Tensor]:
+    """The tensors in autocast's type, as torch's own convolutions would take them."""
+    device = tensors[0].device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return tensors
+    return [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
+
+
+@torch.compiler.disable  # Inductor is quadratic in unrolled loops: better one graph break than an hour of compiling
 def _loop(x: Tensor, weight: Tensor, rates: tuple[int, ...]) -> Tensor:
     maps = []
     for a, rows in enumerate(rates):
@@ -78,137 +121,63 @@ def _loop(x: Tensor, weight: Tensor, rates: tuple[int, ...]) -> Tensor:
     return torch.cat(maps, dim=1)
 
 
-class _Gemm(torch.autograd.Function):
-    """Forward: product, then shifted sums. Backward: shifted copies, then two products. Saves only x and weight."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, rates: tuple[int, ...]) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.rates = rates
-        n, _, h, w = x.shape
-        m, depth = len(rates), weight.shape[2]
-        pixels = _as_matrix(x)  # (C, P)
-        out = x.new_empty(n, m, m, depth, h, w)
-        for block in _blocks(rates, x, weight):
-            matrix, shape = block.filters(weight)
-            taps = (matrix @ pixels).view(*shape, n, h, w)  # (A, B, D, kv, kh, N, H, W)
-            out[:, block.rows, block.columns] = block.gather(taps).permute(3, 0, 1, 2, 4, 5)
-        return out.flatten(1, 3)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, weight = ctx.saved_tensors
-        m, depth = len(ctx.rates), weight.shape[2]
-        pixels = _as_matrix(x)
-        grad = grad.unflatten(1, (m, m, depth)).permute(1, 2, 3, 0, 4, 5)  # (M, M, D, N, H, W)
-        need_x, need_weight, _ = ctx.needs_input_grad
-        grad_pixels = torch.zeros_like(pixels) if need_x else None
-        grad_weight = _zeros_like_filters(weight) if need_weight else None
-        for block in _blocks(ctx.rates, x, weight):
-            matrix, shape = block.filters(weight)
-            taps = block.scatter(grad[block.rows, block.columns], shape).view(len(matrix), -1)  # (A·B·D·kv·kh, P)
-            if need_x:
-                grad_pixels.addmm_(matrix.T, taps)
-            if need_weight:
-                block.view(grad_weight).copy_((taps @ pixels.T).view(*shape, -1))
-        if need_x:
-            grad_pixels = grad_pixels.unflatten(1, (len(x), *x.shape[2:])).transpose(0, 1)  # (C, P) -> (N, C, H, W)
-        return grad_pixels, grad_weight, None
+def _implementation(method: str, x: Tensor) -> ModuleType:
+    """Asked for when it runs, not when it is compiled or exported: a graph made on one machine runs on another."""
+    return meshgrid_conv_gemm if method == "gemm" or not meshgrid_conv_triton.available(x) else meshgrid_conv_triton
 
 
-def _as_matrix(x: Tensor) -> Tensor:
-    return x.transpose(0, 1).flatten(1)  # (N, C, H, W) -> (C, P)
+@torch.library.custom_op("spacemeshlab::meshgrid_conv2d", mutates_args=())
+def _convolve(x: Tensor, weight: Tensor, rates: Sequence[int], method: str) -> Tensor:
+    return _implementation(method, x).forward(x, weight, rates)
 
 
-def filter_storage(*shape: int, **options) -> Tensor:
-    """An empty (M, M, D, C, 3, 3) tensor that lies in memory as (M, M, D, 3, 3, C): the product then needs no copy."""
-    m, _, depth, channels, kv, kh = shape
-    return torch.empty(m, m, depth, kv, kh, channels, **options).permute(0, 1, 2, 5, 3, 4)
+@torch.library.custom_op("spacemeshlab::meshgrid_conv2d_backward", mutates_args=())
+def _convolve_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, rates: Sequence[int], method: str, need_x: bool, need_weight: bool
+) -> list[Tensor]:
+    gradients = _implementation(method, x).backward(grad, x, weight, rates, need_x, need_weight)
+    return [gradient for gradient in gradients if gradient is not None]
 
 
-def _zeros_like_filters(weight: Tensor) -> Tensor:
-    return filter_storage(*weight.shape, dtype=weight.dtype, device=weight.device).zero_()
+@torch.library.custom_op("spacemeshlab::fused_meshgrid_conv2d", mutates_args=())
+def _convolve_fused(
+    x: Tensor, weight: Tensor, rates: Sequence[int], method: str, scale: Tensor, shift: Tensor, score: Tensor
+) -> Tensor:
+    return _implementation(method, x).forward(x, weight, rates, (scale, shift, score))
 
 
-def _blocks(rates: tuple[int, ...], x: Tensor, weight: Tensor) -> Iterator[_Block]:
-    """Cut the grid of rates into blocks whose filters all have the same taps inside the map, few rows at a time.
-
-    A rate as large as the map sends its outer taps wholly outside, where they only meet zeros. The rates increase, so
-    an axis has at most two parts: three taps that count, then one.
-    """
-    n, _, h, w = x.shape
-    for rows, vertical in _split(rates, h):
-        for columns, horizontal in _split(rates, w):
-            width = len(rates[columns]) * weight.shape[2] * _taps(vertical) * _taps(horizontal)
-            step = max(1, CHUNK_BYTES // (width * n * h * w * x.element_size()))
-            for start in range(rows.start, rows.stop, step):
-                part = slice(start, min(start + step, rows.stop))
-                yield _Block(part, columns, vertical, horizontal, rates)
+@_convolve.register_fake
+@_convolve_fused.register_fake
+def _(x, weight, rates, *_):
+    return x.new_empty(x.shape[0], len(rates) ** 2 * weight.shape[2], *x.shape[2:])
 
 
-def _split(rates: tuple[int, ...], size: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of an axis: (which rates, which of the three taps)."""
-    inside = sum(rate < size for rate in rates)
-    if inside:
-        yield slice(0, inside), slice(0, 3)
-    if inside < len(rates):
-        yield slice(inside, len(rates)), slice(1, 2)
+@_convolve_backward.register_fake
+def _(grad, x, weight, rates, method, need_x, need_weight):
+    return [empty_grad_x(x)] * need_x + [empty_grad_weight(weight)] * need_weight
 
 
-def _taps(part: slice) -> int:
-    return part.stop - part.start
+def _remember(ctx, inputs, output) -> None:
+    x, weight, ctx.rates, ctx.method = inputs
+    ctx.save_for_backward(x, weight)
 
 
-class _Block:
-    """Some rows and columns of the grid of rates, and the taps that count there: kv of 3 rows, kh of 3 columns."""
-
-    def __init__(self, rows: slice, columns: slice, vertical: slice, horizontal: slice, rates: tuple[int, ...]) -> None:
-        self.rows, self.columns = rows, columns
-        self.vertical, self.horizontal = vertical, horizontal
-        self.row_rates, self.column_rates = rates[rows], rates[columns]
-
-    def view(self, weight: Tensor) -> Tensor:
-        """This block's part of (M, M, D, C, 3, 3), channels last: (A, B, D, kv, kh, C)."""
-        return weight[self.rows, self.columns, :, :, self.vertical, self.horizontal].permute(0, 1, 2, 4, 5, 3)
-
-    def filters(self, weight: Tensor) -> tuple[Tensor, torch.Size]:
-        """Every tap of every filter as a row of one matrix (A·B·D·kv·kh, C), and (A, B, D, kv, kh)."""
-        view = self.view(weight)
-        return view.reshape(-1, view.shape[-1]), view.shape[:-1]
-
-    def gather(self, taps: Tensor) -> Tensor:
-        """Shift and add: out[y, x] = Σ taps[v, h][y + (v-1)·row rate, x + (h-1)·column rate]; adds in place.
-
-        All filters of a row of rates share their vertical shift and all of a column their horizontal one, so the two
-        axes are summed one after the other: 2A + 2B additions of large slices instead of 9·A·B of small ones.
-        """
-        h, w = taps.shape[-2:]
-        middle = taps.select(3, _taps(self.vertical) // 2)  # (A, B, D, kh, N, H, W)
-        for tap, target, source, a in _shifts(self.vertical, self.row_rates, h):
-            middle[a, ..., target, :] += taps[a, :, :, tap, ..., source, :]
-        out = middle.select(3, _taps(self.horizontal) // 2)  # (A, B, D, N, H, W)
-        for tap, target, source, b in _shifts(self.horizontal, self.column_rates, w):
-            out[:, b, ..., target] += middle[:, b, :, tap, ..., source]
-        return out
-
-    def scatter(self, grad: Tensor, shape: torch.Size) -> Tensor:
-        """The transpose of :meth:`gather`: (A, B, D, N, H, W) -> (A, B, D, kv, kh, N, H, W)."""
-        h, w = grad.shape[-2:]
-        taps = grad.new_zeros(*shape, *grad.shape[3:])
-        middle = taps.select(3, _taps(self.vertical) // 2)  # (A, B, D, kh, N, H, W)
-        middle.select(3, _taps(self.horizontal) // 2).copy_(grad)
-        for tap, target, source, b in _shifts(self.horizontal, self.column_rates, w):
-            middle[:, b, :, tap, ..., source] = grad[:, b, ..., target]
-        for tap, target, source, a in _shifts(self.vertical, self.row_rates, h):
-            taps[a, :, :, tap, ..., source, :] = middle[a, ..., target, :]
-        return taps
+def _differentiate(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    need_x, need_weight, *_ = ctx.needs_input_grad
+    gradients = _convolve_backward(grad, *ctx.saved_tensors, ctx.rates, ctx.method, need_x, need_weight)
+    return gradients[0] if need_x else None, gradients[-1] if need_weight else None, None, None
 
 
-def _shifts(part: slice, rates: tuple[int, ...], size: int) -> Iterator[tuple[int, slice, slice, int]]:
-    """For each rate the two outer taps: (tap, target, source, index) with target[y] += source[y ± rate]."""
-    if _taps(part) == 1:
-        return
-    for index, rate in enumerate(rates):
-        yield 0, slice(rate, size), slice(0, size - rate), index
-        yield 2, slice(0, size - rate), slice(rate, size), index
+_convolve.register_autograd(_differentiate, setup_context=_remember)
+
+
+@register_flop_formula([torch.ops.spacemeshlab.meshgrid_conv2d, torch.ops.spacemeshlab.fused_meshgrid_conv2d])
+def _flops(x_shape, weight_shape, *_, **__) -> int:
+    """As torch counts a convolution: every tap of every output, also where it meets padding."""
+    (n, _, h, w), filters = x_shape, torch.Size(weight_shape).numel()
+    return 2 * n * h * w * filters
+
+
+@register_flop_formula(torch.ops.spacemeshlab.meshgrid_conv2d_backward)
+def _flops_backward(grad_shape, x_shape, weight_shape, rates, method, need_x, need_weight, **__) -> int:
+    return (need_x + need_weight) * _flops(x_shape, weight_shape)

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spacemeshlab.models.meshgrid_conv import check_rates, filter_storage, meshgrid_conv2d
+from spacemeshlab.models.meshgrid_conv import check_rates, fused_meshgrid_conv2d, meshgrid_conv2d
+from spacemeshlab.models.meshgrid_conv_gemm import filter_storage
 from spacemeshlab.models.shuffle import FACTOR
 
 ASPP_CHANNELS = 1280
@@ -68,9 +69,17 @@ class MetroCon2(nn.Module):
         nn.init.normal_(self.weight, std=(2 / (9 * in_channels)) ** 0.5)  # He et al.: nine taps of C channels each
 
     def forward(self, x: Tensor) -> Tensor:
+        score = self.score.flatten().repeat_interleave(self.depth)  # (M, M) -> (M*M*D,)
+        if not self.training and not torch.is_grad_enabled():
+            return fused_meshgrid_conv2d(x, self.weight, self.rates, *self._affine(), score, self.method)
         y = meshgrid_conv2d(x, self.weight, self.rates, self.method)  # (N, C, H, W) -> (N, M*M*D, H, W)
         y = F.relu(self.norm(y), inplace=True)
-        return y * self.score.flatten().repeat_interleave(self.depth).view(1, -1, 1, 1)
+        return y * score.view(-1, 1, 1).to(y.dtype)
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        """Batch norm in eval mode: one factor and one summand a channel, (M·M·D,) each."""
+        scale = self.norm.weight * (self.norm.running_var + self.norm.eps).rsqrt()
+        return scale, self.norm.bias - scale * self.norm.running_mean
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[3]}, {self.out_channels}, rates={self.rates}, depth={self.depth}"

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from spacemeshlab import MetroCon2, testing
+from spacemeshlab.models import metrocon
 from spacemeshlab.models.aspp import ASPP
-from spacemeshlab.models.meshgrid_conv import filter_storage, meshgrid_conv2d
+from spacemeshlab.models.meshgrid_conv import meshgrid_conv2d
+from spacemeshlab.models.meshgrid_conv_gemm import filter_storage
 from spacemeshlab.models.metrocon import default_depth
 
 
@@ -81,6 +83,37 @@ def test_a_score_scales_the_channels_of_its_pair_and_no_other(a, b):
     expected[:, first : first + 2] *= 3
     testing.check_same(module(x), expected)
     assert not torch.equal(before, expected)
+
+
+def trained(*arguments, **options) -> MetroCon2:
+    """A module in eval mode whose batch norm and scores are no longer as they began."""
+    module = MetroCon2(*arguments, **options).eval()
+    for tensor in (module.norm.weight, module.norm.bias, module.norm.running_mean, module.score):
+        tensor.data.normal_()
+    module.norm.running_var.uniform_(0.1, 3)
+    return module
+
+
+@pytest.mark.parametrize("method", ["loop", "gemm", "triton"])
+def test_without_gradients_norm_relu_and_score_ride_along_and_change_nothing(method, monkeypatch):
+    module, x = trained(4, (1, 2, 9), depth=2, method=method), torch.randn(2, 4, 6, 5)
+    step_by_step = module(x)
+    monkeypatch.setattr(metrocon, "meshgrid_conv2d", None)
+    with torch.no_grad():
+        testing.check_same(module(x), step_by_step)
+    with torch.inference_mode():
+        testing.check_same(module(x), step_by_step)
+
+
+def test_autocast_s_type_comes_out_in_every_mode():
+    module, x = trained(4, (1, 2), depth=2), torch.randn(2, 4, 6, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        step_by_step = module(x)
+        with torch.no_grad():
+            at_once = module(x)
+    assert step_by_step.dtype == at_once.dtype == torch.bfloat16
+    testing.check_same(at_once.float(), module(x).detach(), tolerance=2e-2)
+    testing.check_same(step_by_step.float(), module(x).detach(), tolerance=2e-2)
 
 
 class NaiveScoreFirst(nn.Module):
