@@ -18,6 +18,7 @@ from tqdm import tqdm
 from spacemeshlab.data import SegmentationDataset
 from spacemeshlab.data.loaders import eval_loader
 from spacemeshlab.metrics import confusion_matrix, iou, mean_iou, pixel_accuracy
+from spacemeshlab.models.fuse import inference_copy
 from spacemeshlab.models.layers import resize
 from spacemeshlab.recipe import Recipe
 
@@ -39,7 +40,8 @@ def evaluate(
     """Confusion matrix of ``net`` over ``dataset``.
 
     Args:
-        net: as :class:`~spacemeshlab.SpaceMeshLab`; scored in eval mode, handed back in the mode it had.
+        net: a :class:`~spacemeshlab.SpaceMeshLab`, scored as its :func:`~spacemeshlab.models.fuse.inference_copy`, or
+            any network with its keys; scored in eval mode, handed back in the mode it had.
         dataset: built with ``eval_transform()``: normalised images, targets at their own size.
         scales: factors by which each image is resized before the network.
         flip: also score the mirrored image at every scale.
@@ -54,6 +56,7 @@ def evaluate(
     device = next(net.parameters()).device
     num_classes = len(dataset.labels)
     total = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
+    net = inference_copy(net)
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:

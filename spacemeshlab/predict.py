@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from spacemeshlab.checkpoint import load_checkpoint
 from spacemeshlab.data import DATASETS
@@ -16,6 +17,7 @@ from spacemeshlab.data.labels import LabelSet
 from spacemeshlab.data.transforms import normalise
 from spacemeshlab.errors import UserError
 from spacemeshlab.evaluate import predict_logits, protocol
+from spacemeshlab.models.fuse import inference_copy
 from spacemeshlab.models.network import SpaceMeshLab
 from spacemeshlab.recipe import Recipe
 from spacemeshlab.train import build_network
@@ -26,7 +28,7 @@ class TrainedNetwork:
     """A network with everything that is needed to use it.
 
     Attributes:
-        net: in eval mode.
+        net: in eval mode. The first prediction copies it: give other weights to a new object.
         recipe: what it was trained with.
         labels: its classes.
         iteration: training iterations behind it.
@@ -45,9 +47,14 @@ class TrainedNetwork:
     @torch.inference_mode()
     def predict(self, image: Tensor, tta: bool = False) -> Tensor:
         """Class of every pixel: uint8 image (3, H, W) -> int64 (H, W), at the image's own size."""
-        device = next(self.net.parameters()).device
+        device = next(self._fast.parameters()).device
         images = normalise(image, self.mean, self.std)[None].to(device)
-        return predict_logits(self.net, images, image.shape[-2:], **protocol(self.recipe, tta))[0].argmax(0).cpu()
+        return predict_logits(self._fast, images, image.shape[-2:], **protocol(self.recipe, tta))[0].argmax(0).cpu()
+
+    @cached_property
+    def _fast(self) -> nn.Module:
+        """What predicts, made of ``net`` at the first prediction."""
+        return inference_copy(self.net)
 
 
 def load_network(run_dir: str | Path, checkpoint: str = "last") -> TrainedNetwork:

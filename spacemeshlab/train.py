@@ -195,7 +195,8 @@ def _fit(
 def _validate_and_save(
     fabric: L.Fabric, state: dict, recipe: Recipe, run: RunDirectory, val_set: SegmentationDataset
 ) -> None:
-    confusion = evaluate(state["model"], val_set, **protocol(recipe, tta=False), workers=recipe.workers)
+    with fabric.autocast():  # a network that evaluate unwraps no longer has Fabric's precision
+        confusion = evaluate(state["model"], val_set, **protocol(recipe, tta=False), workers=recipe.workers)
     state["miou"] = mean_iou(confusion)
     run.log(state["iteration"], val_miou=state["miou"], seconds=round(state["seconds"], 1))
     best = state["miou"] > state["best_miou"]

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from spacemeshlab import SpaceMeshLab
 from spacemeshlab.data.labels import IGNORE_INDEX, LabelSet
 from spacemeshlab.evaluate import MS_SCALES, _positions, evaluate, predict_logits, protocol, summarise
 from spacemeshlab.recipe import get_recipe
@@ -79,6 +80,20 @@ def test_one_matrix_over_the_set_equals_a_loop_over_images_of_different_sizes():
     assert torch.equal(confusion, naive_confusion(net, dataset))
     assert confusion.dtype == torch.int64
     assert net.sizes[:3] == [(8, 12), (5, 7), (9, 3)]
+
+
+def test_our_network_gets_the_matrix_of_its_eval_mode_and_is_not_touched():
+    net, dataset = SpaceMeshLab(3, "resnet18", rates=(1, 2), depth=4), Images((32, 48), (17, 30))
+    with torch.no_grad():
+        for image, _ in dataset.items:  # statistics for batch norm
+            net(image[None])
+    before = [tensor.clone() for tensor in net.state_dict().values()]
+    net.aux_head.register_forward_hook(lambda *_: pytest.fail("auxiliary logits that nobody uses"))
+    confusion = evaluate(net, dataset)
+    assert net.training
+    assert all(map(torch.equal, net.state_dict().values(), before))
+    net.aux_head = None
+    assert torch.equal(confusion, naive_confusion(net.eval(), dataset))
 
 
 @pytest.mark.parametrize("views", [{}, {"scales": (0.5, 1.5), "flip": True}, {"window": (4, 5)}])

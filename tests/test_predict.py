@@ -77,6 +77,14 @@ def test_a_prediction_has_the_photographs_size_and_scores_at_the_recipes_scale(r
     assert trained.predict(image, tta=True).shape == (9, 14)
 
 
+def test_the_copy_that_predicts_is_made_once(run_dir, monkeypatch):
+    trained, made = load_network(run_dir), []
+    monkeypatch.setattr(module, "inference_copy", lambda net: made.append(net) or net)
+    for _ in range(2):
+        trained.predict(torch.zeros(3, 4, 4, dtype=torch.uint8), tta=True)
+    assert made == [trained.net]
+
+
 def test_a_prediction_uses_the_normalisation_of_the_checkpoint(run_dir):
     trained = load_network(run_dir)
     image = torch.randint(256, (3, 32, 32), dtype=torch.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -286,6 +287,41 @@ def test_the_bar_shows_loss_score_and_how_far_it_is(tiny, toycity_dir, tmp_path,
     assert last.startswith("toycity: 100%")
     assert "5/5" in last
     assert f"mIoU={metrics(tmp_path)[-1]['val_miou']:.3f}" in last
+
+
+def test_a_compiled_run_has_plain_names_and_may_go_on_uncompiled_and_back(tiny, toycity_dir, tmp_path, monkeypatch):
+    graphs, compile_network = [], torch.compile
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", lambda net, **_: compile_network(net, backend=backend))
+    train_quietly(small(), toycity_dir, tmp_path / "plain")
+    assert not graphs
+    for at, switch in ((3, "compile=true"), (4, "compile=false"), (None, "compile=true")):
+        with monkeypatch.context() as patch:
+            if at is not None:
+                kill_at(at, patch)
+            with contextlib.suppress(KeyboardInterrupt):
+                train_quietly(small(switch, "validate_every=1"), toycity_dir, tmp_path / "compiled")
+    assert len(graphs) >= 2  # at the first start and at the third
+    plain, compiled = (load_checkpoint(tmp_path / run / "last.ckpt")["model"] for run in ("plain", "compiled"))
+    files = [safetensors.torch.load_file(tmp_path / run / "model.safetensors") for run in ("plain", "compiled")]
+    assert list(compiled) == list(plain) == list(TinyNetwork(19).state_dict())
+    assert files[0].keys() == files[1].keys() == plain.keys()
+    for name, tensor in compiled.items():
+        assert torch.allclose(tensor, plain[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize(("precision", "reduced"), [("32-true", False), ("bf16-mixed", True)])
+def test_validation_has_the_precision_of_training(tiny, toycity_dir, tmp_path, monkeypatch, precision, reduced):
+    seen, evaluate = [], module.evaluate
+    monkeypatch.setattr(
+        module, "evaluate", lambda *args, **how: seen.append(torch.is_autocast_enabled("cpu")) or evaluate(*args, **how)
+    )
+    train_quietly(small("iterations=1", f"precision={precision}"), toycity_dir, tmp_path)
+    assert seen == [reduced]
 
 
 def test_a_resumed_run_downloads_no_weights(tmp_path, toycity_dir, monkeypatch):

@@ -6,6 +6,7 @@ number is changed or lost, so C·H·W stays the same in both directions. Where t
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from spacemeshlab.models.attention import ChannelContextAttention, SpatialContextAttention
@@ -16,6 +17,8 @@ FACTOR = 4
 
 class PixelUnshuffle(nn.Module):
     """The inverse of ``nn.PixelShuffle(factor)``: (N, C, H, W) -> (N, C·factor², H/factor, W/factor).
+
+    The memory format stays, contiguous or channels last.
 
     torch's own ``nn.PixelUnshuffle`` gives the same numbers but is exported to ONNX in another channel order
     (onnxscript issue 2891); a reshape and a permute cannot be misread.
@@ -30,7 +33,9 @@ class PixelUnshuffle(nn.Module):
         f = self.factor
         if h % f or w % f:
             raise ValueError(f"rows and columns must be multiples of {f}, got {h} and {w}: pad the image to 16")
-        patches = x.reshape(n, c, h // f, f, w // f, f)  # (N, C, h, f, w, f)
+        patches = x.unflatten(3, (w // f, f)).unflatten(2, (h // f, f))  # (N, C, h, f, w, f)
+        if x.is_contiguous(memory_format=torch.channels_last):  # the result too, or every later sum must convert it
+            return patches.permute(0, 2, 4, 1, 3, 5).reshape(n, h // f, w // f, c * f * f).permute(0, 3, 1, 2)
         return patches.permute(0, 1, 3, 5, 2, 4).reshape(n, c * f * f, h // f, w // f)
 
 

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from spacemeshlab import ChannelContextAttention, SpatialContextAttention, testing
-from spacemeshlab.models.attention import default_heads
+from spacemeshlab.models.attention import HeadConv, default_heads
 
 BOTH = pytest.mark.parametrize("attention", [SpatialContextAttention, ChannelContextAttention])
 
@@ -53,6 +54,20 @@ def test_both_equal_a_loop_over_heads(channels, heads):
     torch.nn.init.normal_(sca.norm.bias)
     testing.check_same(sca(x), naive_sca(sca, x))
     testing.check_same(cca(x), naive_cca(cca, x))
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_gates_convolution_is_the_grouped_one_forward_and_backward(heads, memory_format):
+    conv, x = HeadConv(heads), torch.randn(2, 2 * heads, 5, 9).contiguous(memory_format=memory_format).requires_grad_()
+    for bias in (None, nn.Parameter(torch.randn(heads))):
+        conv.bias = bias
+        found, expected = conv(x), F.conv2d(x, conv.weight, bias, padding=3, groups=heads)
+        testing.check_same(found, expected)
+        wanted, grad = [x, *conv.parameters()], torch.randn(expected.shape)
+        pairs = zip(*(torch.autograd.grad(y, wanted, grad) for y in (found, expected)), strict=True)
+        for got, want in pairs:
+            testing.check_same(got, want)
 
 
 @BOTH

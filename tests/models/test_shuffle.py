@@ -43,6 +43,18 @@ def test_unshuffle_equals_torchs_and_inverts_torchs_shuffle(factor):
     testing.check_shuffle_roundtrip(nn.PixelShuffle(factor), PixelUnshuffle(factor), (2, 3 * factor**2, 3, 5))
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_shuffles_move_the_same_numbers_in_either_memory_format_and_keep_it(memory_format):
+    coarse = torch.randn(2, 32, 3, 5)
+    fine = nn.PixelShuffle(4)(coarse)
+    for shuffle, x, expected in ((ShuffleUp, coarse, fine), (ShuffleDown, fine, coarse)):
+        moved = shuffle(32, attention=False)(x.contiguous(memory_format=memory_format))
+        assert torch.equal(moved, expected)
+        assert moved.is_contiguous(memory_format=memory_format)
+        gated = shuffle(32)(x.contiguous(memory_format=memory_format))
+        assert gated.is_contiguous(memory_format=memory_format)
+
+
 def test_two_steps_are_two_shuffles_by_four():
     x, shuffle = torch.randn(1, 512, 2, 3), nn.PixelShuffle(4)
     assert torch.equal(ShuffleUp(512, 2, attention=False)(x), shuffle(shuffle(x)))
