@@ -10,7 +10,7 @@ NOTEBOOKS := $(wildcard book/[0-9][0-9]-*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup book html execute test lint format lock toycity clean
+.PHONY: help setup book html execute test lint format lock toycity benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ format: setup ## let ruff mend what it can, refill the listings, tidy the notebo
 lock: setup ## pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --upgrade --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+benchmark: setup ## measure speed and memory, half an hour on an idle machine, into book/results/benchmark
+	@$(BIN)/python scripts/benchmark.py
 
 clean: ## remove what can be made again, except .venv and data
 	@rm -rf _build .pytest_cache .ruff_cache
