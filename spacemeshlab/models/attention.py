@@ -70,7 +70,9 @@ class SpatialContextAttention(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """The factors in (0, 1), one map a head: (N, C, H, W) -> (N, G, H, W)."""
         by_head = x.unflatten(1, (self.heads, -1))  # (N, C, H, W) -> (N, G, C/G, H, W)
-        summary = torch.stack((by_head.mean(2), by_head.amax(2)), dim=2)  # (N, G, 2, H, W): each head's own pair
+        alone = by_head.shape[2] == 1  # mean and maximum of one channel are that channel
+        pair = (x, x) if alone else (by_head.mean(2), by_head.amax(2))
+        summary = torch.stack(pair, dim=2)  # (N, G, 2, H, W): each head's own pair
         return torch.sigmoid(self.norm(self.conv(summary.flatten(1, 2))))
 
     def forward(self, x: Tensor) -> Tensor:
