@@ -53,6 +53,7 @@ class Setting:
     repeats: int = 5
     names: tuple[str, ...] = (OURS, BASELINE, SMP, TORCHVISION)
     rates: tuple[int, ...] = tuple(range(1, 19))
+    classes: int = CLASSES
 
     def title(self, what: str) -> str:
         return f"{what} {self.backbone} {'x'.join(map(str, self.shape))} {name(self.dtype)}"
@@ -166,7 +167,7 @@ def batch(setting: Setting, device: torch.device) -> tuple[Tensor, Tensor]:
     torch.manual_seed(SEED)
     n, _, h, w = setting.shape
     images = torch.randn(setting.shape).to(device, memory_format=torch.channels_last)
-    return images, torch.randint(CLASSES, (n, h, w)).to(device)
+    return images, torch.randint(setting.classes, (n, h, w)).to(device)
 
 
 def build(setting: Setting) -> dict[str, nn.Module]:

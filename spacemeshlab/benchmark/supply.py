@@ -89,8 +89,9 @@ def _sources(bench: Bench, folder: Path) -> list[Source]:
 def compare_loading(bench: Bench, source: Source) -> dict[str, Any]:
     """Seconds a batch of loading, by loader processes, and of training, in turn."""
     recipe, step = source.recipe, "training step"
-    setting = Setting((recipe.batch_size, 3, *recipe.crop), recipe.backbone, _dtype(recipe), rates=recipe.rates)
-    net = build_network(recipe, len(DATASETS[recipe.dataset].labels))
+    net = build_network(recipe, classes := len(DATASETS[recipe.dataset].labels))
+    shape = (recipe.batch_size, 3, *recipe.crop)
+    setting = Setting(shape, recipe.backbone, _dtype(recipe), rates=recipe.rates, classes=classes)
     train = stepper(bench, setting, net.to(bench.device))
     train()
     timers, left_out = {step: stopwatch(train, bench.device)}, {}

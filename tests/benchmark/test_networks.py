@@ -71,6 +71,11 @@ def test_our_networks_are_the_papers():
         ]
 
 
+def test_targets_are_classes_that_the_network_has():
+    target = networks.batch(Setting((2, 3, 64, 64), classes=11), QUICK.device)[1]
+    assert target.unique().tolist() == list(range(11))
+
+
 def test_a_step_trains_and_leaves_no_gradient_behind():
     setting, net = one(SMP)
     before = [parameter.clone() for parameter in net.parameters()]
