@@ -71,7 +71,7 @@ def run(bench: Bench) -> dict[str, Any]:
         training = [Setting((8, 3, 768, 768), dtype=bf16, repeats=10)]
     else:
         forward = [Setting((1, 3, 256, 512), repeats=7)]
-        training = [Setting((2, 3, 256, 512), "resnet18", names=three), Setting((2, 3, 256, 512), repeats=3)]
+        training = [Setting((2, 3, 256, 512), "resnet18", names=three), Setting((2, 3, 256, 512))]
     done = {setting.title("forward"): compare_forward(bench, setting) for setting in forward}
     done |= {setting.title("training step"): compare_training(bench, setting) for setting in training}
     dtypes = dict.fromkeys(setting.dtype for setting in (*forward, *training))
