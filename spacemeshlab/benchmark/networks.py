@@ -70,8 +70,8 @@ def run(bench: Bench) -> dict[str, Any]:
         forward = [Setting((1, 3, 1024, 2048), dtype=dtype, repeats=10) for dtype in (bf16, torch.float32)]
         training = [Setting((8, 3, 768, 768), dtype=bf16, repeats=10)]
     else:
-        forward = [Setting((1, 3, 256, 512), repeats=7)]
-        training = [Setting((2, 3, 256, 512), "resnet18", names=three), Setting((2, 3, 256, 512))]
+        forward = [Setting((1, 3, 256, 512), repeats=15)]
+        training = [Setting((2, 3, 256, 512), "resnet18", names=three, repeats=11), Setting((2, 3, 256, 512))]
     done = {setting.title("forward"): compare_forward(bench, setting) for setting in forward}
     done |= {setting.title("training step"): compare_training(bench, setting) for setting in training}
     dtypes = dict.fromkeys(setting.dtype for setting in (*forward, *training))
