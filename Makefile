@@ -58,7 +58,7 @@ lock: setup ## pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --upgrade --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
-benchmark: setup ## measure speed and memory, half an hour on an idle machine, into book/results/benchmark
+benchmark: setup ## measure speed and memory on an idle machine, into book/results/benchmark
 	@$(BIN)/python scripts/benchmark.py
 
 clean: ## remove what can be made again, except .venv and data
