@@ -14,7 +14,8 @@ from spacemeshlab.data import open_dataset
 from spacemeshlab.data.transforms import eval_transform
 from spacemeshlab.errors import exit_codes
 from spacemeshlab.evaluate import evaluate, protocol, summarise
-from spacemeshlab.predict import TrainedNetwork, label_image, load_network
+from spacemeshlab.pictures import label_image
+from spacemeshlab.predict import TrainedNetwork, load_network
 from spacemeshlab.provenance import origin
 
 

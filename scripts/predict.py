@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from spacemeshlab.data.dataset import read_image
 from spacemeshlab.errors import UserError, exit_codes
-from spacemeshlab.predict import label_image, load_network, overlay
+from spacemeshlab.pictures import label_image, overlay
+from spacemeshlab.predict import load_network
 
 
 @exit_codes

@@ -82,7 +82,7 @@ class RunDirectory:
         UserError: the folder belongs to another run; names the fields that differ.
     """
 
-    free = ("devices", "workers", "compile")
+    free = ("devices", "channels_last", "compile", "cache", "workers")
     """Recipe fields that may change when a run is resumed: they do not change what is computed."""
 
     def __init__(self, path: str | Path, recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""A finished run back as a network, and its predictions as pictures and label files (chapter 14)."""
+"""A finished run back as a network that labels photographs (chapter 14)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from spacemeshlab.checkpoint import load_checkpoint
@@ -82,20 +80,3 @@ def load_network(run_dir: str | Path, checkpoint: str = "last") -> TrainedNetwor
     return TrainedNetwork(
         net.eval().to(device), recipe, labels, state["iteration"], state["seconds"], state["mean"], state["std"]
     )
-
-
-def label_image(prediction: Tensor, labels: LabelSet) -> Image.Image:
-    """A palette PNG with the data set's own label values (Cityscapes: label ids): int64 (H, W) -> mode "P"."""
-    values = labels.to_file_value[prediction.numpy()]
-    image = Image.fromarray(values)
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    palette[labels.to_file_value] = labels.palette
-    image.putpalette(palette.flatten().tolist())  # turns the grey image into a palette image
-    return image
-
-
-def overlay(image: Tensor, prediction: Tensor, labels: LabelSet, opacity: float = 0.6) -> Image.Image:
-    """The classes' colours over the photograph: uint8 (3, H, W), int64 (H, W) -> RGB."""
-    colours = labels.colours[prediction.numpy()].astype(np.float32)
-    photograph = image.permute(1, 2, 0).numpy().astype(np.float32)
-    return Image.fromarray((opacity * colours + (1 - opacity) * photograph).round().astype(np.uint8))

@@ -32,6 +32,8 @@ _LEAST = {
     "aux_weight": 0,
     "seed": 0,
     "devices": 1,
+    "accumulate": 1,
+    "test_multiple": 1,
     "workers": 0,
     "validate_every": 1,
 }
@@ -65,6 +67,7 @@ class Recipe:
     scale: float = 1.0  # R: 1; resizes every image before anything else, in training and in testing
     scale_range: tuple[float, float] = (0.5, 2.0)  # R: DeepLabV3's random scale
     flip: bool = True  # R: DeepLabV3's random horizontal flip
+    test_multiple: int = 1  # P (section 3): 16 for Pascal-Context, whose test images are cut down to such a size
 
     lr: float = 0.01  # P (section 3): 0.01
     momentum: float = 0.9  # R: DeepLabV3
@@ -75,7 +78,10 @@ class Recipe:
     seed: int = 0  # R: the paper names none; of the first weights, the batches and the augmentation
     precision: str = "32-true"  # R: Lightning Fabric's names: 32-true, bf16-mixed, 16-mixed
     devices: int = 1  # R: GPUs on one machine; on a CPU, processes
+    accumulate: int = 1  # R: parts of a batch that follow each other on a device that cannot hold it at once
+    channels_last: bool = True  # memory format; convolutions like it
     compile: bool = False  # torch.compile the network; worth its minutes in long runs on a GPU
+    cache: bool = False  # keep decoded images and labels beside the data set: loading without decoding PNGs
     workers: int = 4  # loader processes; 0 loads in the training process
     validate_every: int = 2_000  # iterations between two validations; every one also writes a checkpoint
 
@@ -101,11 +107,12 @@ class Recipe:
             raise UserError(f"scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got {self.scale_range}: try 0.5-2")
         if not self.rates or self.rates[0] < 1 or any(a >= b for a, b in itertools.pairwise(self.rates)):
             raise UserError(f"rates must increase from 1 or more, got {self.rates}: try rates=1-18 or rates=6,12,18")
-        if self.batch_size % self.devices:
-            nearest = -(-self.batch_size // self.devices) * self.devices
+        parts = self.devices * self.accumulate
+        if self.batch_size % parts:
+            nearest = -(-self.batch_size // parts) * parts
             raise UserError(
-                f"batch_size must be a multiple of devices={self.devices}, got {self.batch_size}: "
-                f"set batch_size={nearest}"
+                f"batch_size must be a multiple of devices={self.devices} times accumulate={self.accumulate}, "
+                f"got {self.batch_size}: set batch_size={nearest}"
             )
 
     def override(self, pairs: Iterable[str]) -> Recipe:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from spacemeshlab.data.labels import CITYSCAPES, IGNORE_INDEX
 from spacemeshlab.metrics import confusion_matrix, iou, mean_iou, pixel_accuracy
-from spacemeshlab.predict import label_image
+from spacemeshlab.pictures import label_image
 
 
 def naive_confusion_matrix(prediction: torch.Tensor, target: torch.Tensor, num_classes: int) -> list[list[int]]:

@@ -1,20 +1,16 @@
-"""A run back as a network, and predictions as pictures and label files."""
+"""A run back as a network that labels photographs."""
 
 from __future__ import annotations
 
-import io
-
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import spacemeshlab.predict as module
-from spacemeshlab.data.labels import CAMVID, CITYSCAPES, LabelSet
+from spacemeshlab.data.labels import CAMVID
 from spacemeshlab.data.transforms import MEAN, STD, normalise
 from spacemeshlab.errors import UserError
-from spacemeshlab.predict import label_image, load_network, overlay
+from spacemeshlab.predict import load_network
 from spacemeshlab.recipe import get_recipe
 
 
@@ -91,25 +87,6 @@ def test_a_prediction_uses_the_normalisation_of_the_checkpoint(run_dir):
     usual = trained.predict(image)
     trained.mean = [10.0, -10.0, 10.0]
     assert not torch.equal(trained.predict(image), usual)
-
-
-@pytest.mark.parametrize("labels", [CITYSCAPES, CAMVID], ids=lambda labels: labels.name)
-def test_a_label_file_holds_the_data_sets_values_and_shows_its_colours_also_after_saving(labels: LabelSet):
-    prediction = torch.randint(len(labels), (13, 17))
-    file = io.BytesIO()
-    label_image(prediction, labels).save(file, "png")
-    image = Image.open(file)
-    assert (image.mode, image.size) == ("P", (17, 13))
-    assert np.array_equal(labels.to_index[np.asarray(image)], prediction.numpy())
-    assert np.array_equal(np.asarray(image.convert("RGB")), labels.colours[prediction.numpy()])
-
-
-def test_an_overlay_mixes_photograph_and_colour():
-    image = torch.tensor([[[100]], [[0]], [[200]]], dtype=torch.uint8)
-    car = torch.tensor([[13]])  # (0, 0, 142)
-    assert overlay(image, car, CITYSCAPES, opacity=0.5).getpixel((0, 0)) == (50, 0, 171)
-    assert overlay(image, car, CITYSCAPES, opacity=0.0).getpixel((0, 0)) == (100, 0, 200)
-    assert overlay(image, car, CITYSCAPES, opacity=1.0).getpixel((0, 0)) == (0, 0, 142)
 
 
 def test_weights_of_another_network_are_refused_in_one_line(run_dir):

@@ -105,7 +105,9 @@ def test_a_value_of_the_wrong_type_says_what_is_expected(pair, expected):
         (["crop=0x16"], "crop must be positive multiples of 16, got 0x16: try crop=16x16"),
         (["batch_size=1"], "batch_size must be at least 2 (batch norm needs two images), got 1: set batch_size=2"),
         (["devices=0"], "devices must be at least 1, got 0: set devices=1"),
-        (["devices=3"], "batch_size must be a multiple of devices=3, got 8: set batch_size=9"),
+        (["devices=3"], "a multiple of devices=3 times accumulate=1, got 8: set batch_size=9"),
+        (["devices=2", "accumulate=3"], "a multiple of devices=2 times accumulate=3, got 8: set batch_size=12"),
+        (["accumulate=0"], "accumulate must be at least 1, got 0: set accumulate=1"),
         (["rates=6,12,12"], "rates must increase from 1 or more, got (6, 12, 12): try rates=1-18 or rates=6,12,18"),
         (["rates=18,12,6"], "rates must increase"),
         (["rates=0,1"], "rates must increase from 1 or more, got (0, 1)"),
@@ -164,6 +166,6 @@ def test_fields_of_another_version_are_named_and_missing_ones_take_the_papers_va
 def test_every_field_has_a_comment_and_the_papers_fields_say_paper_or_reading():
     comments = dict(re.findall(r"^    (\w+): [^#\n]*# (.+)$", inspect.getsource(Recipe), re.MULTILINE))
     assert [field for field in FIELDS if field not in comments] == []
-    ours = {"name", "compile", "workers", "validate_every"}  # neither the paper nor a reading of it: how it is run
+    ours = {"name", "channels_last", "compile", "cache", "workers", "validate_every"}  # not the paper's: how it is run
     unmarked = {field for field, comment in comments.items() if not re.match(r"P \(\w+ [\d.]+\)|R: ", comment)}
     assert unmarked & set(FIELDS) == ours

@@ -29,6 +29,7 @@ class LabelSet:
         palette: K colours (R, G, B), 0..255.
         file_values: K values; ``file_values[k]`` is what a label file stores for class ``k``.
         void_values: further values that label files may hold; all of them become :data:`IGNORE_INDEX`.
+        categories: K names of the groups that the classes belong to, or () where the data set has none.
     """
 
     name: str
@@ -36,6 +37,7 @@ class LabelSet:
     palette: tuple[RGB, ...]
     file_values: tuple[int, ...]
     void_values: tuple[int, ...]
+    categories: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -61,38 +63,39 @@ class LabelSet:
         return table
 
 
-# name, label id, colour; the order is the class index ("train id") that everybody uses for Cityscapes
-_CITYSCAPES: tuple[tuple[str, int, RGB], ...] = (
-    ("road", 7, (128, 64, 128)),
-    ("sidewalk", 8, (244, 35, 232)),
-    ("building", 11, (70, 70, 70)),
-    ("wall", 12, (102, 102, 156)),
-    ("fence", 13, (190, 153, 153)),
-    ("pole", 17, (153, 153, 153)),
-    ("traffic light", 19, (250, 170, 30)),
-    ("traffic sign", 20, (220, 220, 0)),
-    ("vegetation", 21, (107, 142, 35)),
-    ("terrain", 22, (152, 251, 152)),
-    ("sky", 23, (70, 130, 180)),
-    ("person", 24, (220, 20, 60)),
-    ("rider", 25, (255, 0, 0)),
-    ("car", 26, (0, 0, 142)),
-    ("truck", 27, (0, 0, 70)),
-    ("bus", 28, (0, 60, 100)),
-    ("train", 31, (0, 80, 100)),
-    ("motorcycle", 32, (0, 0, 230)),
-    ("bicycle", 33, (119, 11, 32)),
+# name, label id, category, colour; the order is the class index ("train id") that everybody uses for Cityscapes
+_CITYSCAPES: tuple[tuple[str, int, str, RGB], ...] = (
+    ("road", 7, "flat", (128, 64, 128)),
+    ("sidewalk", 8, "flat", (244, 35, 232)),
+    ("building", 11, "construction", (70, 70, 70)),
+    ("wall", 12, "construction", (102, 102, 156)),
+    ("fence", 13, "construction", (190, 153, 153)),
+    ("pole", 17, "object", (153, 153, 153)),
+    ("traffic light", 19, "object", (250, 170, 30)),
+    ("traffic sign", 20, "object", (220, 220, 0)),
+    ("vegetation", 21, "nature", (107, 142, 35)),
+    ("terrain", 22, "nature", (152, 251, 152)),
+    ("sky", 23, "sky", (70, 130, 180)),
+    ("person", 24, "human", (220, 20, 60)),
+    ("rider", 25, "human", (255, 0, 0)),
+    ("car", 26, "vehicle", (0, 0, 142)),
+    ("truck", 27, "vehicle", (0, 0, 70)),
+    ("bus", 28, "vehicle", (0, 60, 100)),
+    ("train", 31, "vehicle", (0, 80, 100)),
+    ("motorcycle", 32, "vehicle", (0, 0, 230)),
+    ("bicycle", 33, "vehicle", (119, 11, 32)),
 )
 
 CITYSCAPES = LabelSet(
     name="Cityscapes",
-    classes=tuple(name for name, _, _ in _CITYSCAPES),
-    palette=tuple(colour for _, _, colour in _CITYSCAPES),
-    file_values=tuple(label_id for _, label_id, _ in _CITYSCAPES),
+    classes=tuple(name for name, _, _, _ in _CITYSCAPES),
+    palette=tuple(colour for _, _, _, colour in _CITYSCAPES),
+    file_values=tuple(label_id for _, label_id, _, _ in _CITYSCAPES),
     # 0..6 unlabeled, ego vehicle, border, out of roi, static, dynamic, ground; guard rail, bridge, tunnel, polegroup,
     # caravan, trailer. Licence plate is -1, which the official files leave undrawn: 255 occurs in train-id files only,
     # and is refused because it gives them away.
     void_values=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30),
+    categories=tuple(category for _, _, category, _ in _CITYSCAPES),
 )
 
 _CAMVID: tuple[tuple[str, RGB], ...] = (

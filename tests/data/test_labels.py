@@ -27,6 +27,7 @@ def test_cityscapes_table_equals_the_one_of_cityscapes_own_script():
     assert CITYSCAPES.classes == tuple(label.name for label in evaluated)
     assert CITYSCAPES.file_values == tuple(label.id for label in evaluated)
     assert CITYSCAPES.palette == tuple(label.color for label in evaluated)
+    assert CITYSCAPES.categories == tuple(label.category for label in evaluated)
     assert set(CITYSCAPES.void_values) == {label.id for label in official if label.ignoreInEval and label.id >= 0}
 
 
