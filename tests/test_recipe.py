@@ -105,8 +105,11 @@ def test_a_value_of_the_wrong_type_says_what_is_expected(pair, expected):
         (["crop=0x16"], "crop must be positive multiples of 16, got 0x16: try crop=16x16"),
         (["batch_size=1"], "batch_size must be at least 2 (batch norm needs two images), got 1: set batch_size=2"),
         (["devices=0"], "devices must be at least 1, got 0: set devices=1"),
-        (["devices=3"], "a multiple of devices=3 times accumulate=1, got 8: set batch_size=9"),
-        (["devices=2", "accumulate=3"], "a multiple of devices=2 times accumulate=3, got 8: set batch_size=12"),
+        (["devices=3"], "batch_size must be a multiple of devices=3 times accumulate=1, got 8: set batch_size=9"),
+        (
+            ["devices=2", "accumulate=3"],
+            "batch_size must be a multiple of devices=2 times accumulate=3, got 8: set batch_size=12",
+        ),
         (["accumulate=0"], "accumulate must be at least 1, got 0: set accumulate=1"),
         (["rates=6,12,12"], "rates must increase from 1 or more, got (6, 12, 12): try rates=1-18 or rates=6,12,18"),
         (["rates=18,12,6"], "rates must increase"),
