@@ -1,29 +1,29 @@
 """Score a network on a whole data set (paper section 3; chapter 14).
 
-One function for everything: while training and afterwards, one scale or "MS + flip", the whole image or windows. The
-logits of all views are resized to the label's own size and averaged (P), then one confusion matrix counts every pixel.
+One function for everything: while training and afterwards, one scale or "MS + flip", the whole image or windows, one
+process or several. The views are :mod:`spacemeshlab.views`' business; here one confusion matrix counts every pixel.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from spacemeshlab.data import SegmentationDataset
+from spacemeshlab.data.labels import LabelSet
 from spacemeshlab.data.loaders import eval_loader
-from spacemeshlab.metrics import confusion_matrix, iou, mean_iou, pixel_accuracy
+from spacemeshlab.distributed import add_up, rank, world_size
+from spacemeshlab.errors import UserError
+from spacemeshlab.metrics import category_iou, confusion_matrix, iou, mean_iou, mean_score, pixel_accuracy
 from spacemeshlab.models.fuse import inference_copy
-from spacemeshlab.models.layers import resize
 from spacemeshlab.recipe import Recipe
-
-MS_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-"""The paper's test scales (section 3); each is also flipped."""
+from spacemeshlab.views import MS_SCALES, predict_logits
 
 
 @torch.inference_mode()
@@ -33,113 +33,146 @@ def evaluate(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     window: tuple[int, int] | None = None,
+    *,
+    multiple: int = 1,
+    average: str = "logits",
     workers: int = 0,
     progress: bool = False,
     on_prediction: Callable[[int, Tensor], Any] | None = None,
 ) -> Tensor:
     """Confusion matrix of ``net`` over ``dataset``.
 
+    Of several processes each scores every ``world_size``-th image, none twice, and the matrices are added up: the
+    result is the same in all of them, and the same as in one.
+
+    Memory: beside the network's own, its logits included, 4KP + 24V + 28P bytes at most on its device, however many
+    images and views there are. P are the pixels of the largest image, V those of its largest view (at least P). A
+    window adds 4(K + 1)V, ``average="probabilities"`` 4KP + 8P.
+
     Args:
         net: a :class:`~spacemeshlab.SpaceMeshLab`, scored as its :func:`~spacemeshlab.models.fuse.inference_copy`, or
             any network with its keys; scored in eval mode, handed back in the mode it had.
         dataset: built with ``eval_transform()``: normalised images, targets at their own size.
-        scales: factors by which each image is resized before the network.
-        flip: also score the mirrored image at every scale.
-        window: (rows, columns) of a sliding window, or None for the whole image at once.
+        scales, flip, window, multiple, average: the views, see :func:`~spacemeshlab.views.predict_logits`.
         workers: loader processes.
         progress: show a bar.
-        on_prediction: called with (index, prediction (H, W) int64) for every image.
+        on_prediction: called with (index in ``dataset``, prediction (H, W) int64) for every image of this process.
 
     Returns:
         (K, K) int64; rows are the ground truth.
+
+    Raises:
+        UserError: views that do not exist, or a network with more classes than the data set.
     """
     device = next(net.parameters()).device
     num_classes = len(dataset.labels)
     total = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
     net = inference_copy(net)
+    if isinstance(net, DistributedDataParallel):
+        net = net.module  # the wrapper waits for the other processes at every call, and they may have fewer images
+    views = {"scales": scales, "flip": flip, "window": window, "multiple": multiple, "average": average}
+    batches = eval_loader(dataset, workers, rank(), world_size())
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:
-        for index, (images, target) in enumerate(tqdm(eval_loader(dataset, workers), "score", disable=not progress)):
-            logits = predict_logits(net, images.to(device), target.shape[-2:], scales, flip, window)
-            prediction = logits.argmax(1)  # (1, K, H, W) -> (1, H, W)
+        for step, (images, target) in enumerate(tqdm(batches, "score", disable=not progress or rank() > 0)):
+            prediction = _predict(net, images.to(device), target.shape[-2:], num_classes, views)
             total += confusion_matrix(prediction, target.to(device), num_classes)
             if on_prediction is not None:
-                on_prediction(index, prediction[0])
+                on_prediction(rank() + step * world_size(), prediction[0])
     finally:
         for module, training in modes.items():
             module.training = training
-    return total.cpu()
+    return add_up(total).cpu()
 
 
-def predict_logits(
-    net: Callable[[Tensor], dict[str, Tensor]],
-    images: Tensor,
-    size: tuple[int, int],
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    window: tuple[int, int] | None = None,
+def _predict(
+    net: nn.Module, images: Tensor, size: tuple[int, int], num_classes: int, views: Mapping[str, Any]
 ) -> Tensor:
-    """Mean of the logits of all views: (N, 3, H, W) -> (N, K, *size). Added up in place, one view at a time."""
-    total, views = None, 0
-    for scale in scales:
-        for mirrored in (False, True) if flip else (False,):
-            view = _rescale(images, scale)
-            logits = _windowed(net, view.flip(-1) if mirrored else view, window)
-            logits = resize((logits.flip(-1) if mirrored else logits).float(), size)
-            if total is None:
-                total = torch.zeros_like(logits)  # of our own: the first logits may be the network's
-            total += logits
-            views += 1
-    if total is None:
-        raise ValueError("scales must name at least one scale, got none: use (1.0,)")
-    return total.div_(views)
-
-
-def _rescale(images: Tensor, scale: float) -> Tensor:
-    if scale == 1:
-        return images
-    size = [max(1, round(side * scale)) for side in images.shape[-2:]]
-    return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
-
-
-def _windowed(net: Callable[[Tensor], dict[str, Tensor]], images: Tensor, window: tuple[int, int] | None) -> Tensor:
-    """Logits of the whole image, from windows that overlap by a third; places seen twice get the mean."""
-    if window is None or all(side <= part for side, part in zip(images.shape[-2:], window, strict=True)):
-        return net(images)["out"]
-    total, seen = None, images.new_zeros(1, 1, *images.shape[-2:])
-    for rows in _positions(images.shape[-2], window[0]):
-        for columns in _positions(images.shape[-1], window[1]):
-            logits = net(images[..., rows, columns])["out"]
-            if total is None:
-                total = logits.new_zeros(*logits.shape[:2], *images.shape[-2:])
-            total[..., rows, columns] += logits
-            seen[..., rows, columns] += 1
-    return total / seen
-
-
-def _positions(size: int, part: int) -> Iterator[slice]:
-    """Windows of ``part`` along an axis, a stride of about two thirds, the last one flush with the end."""
-    part = min(size, part)
-    steps = -(-(size - part) // max(1, part * 2 // 3))
-    for step in range(steps + 1):
-        start = (size - part) * step // max(1, steps)
-        yield slice(start, start + part)
+    """Class indices; a function of its own, so that the logits are gone before the next image's are made."""
+    logits = predict_logits(net, images, size, **views)
+    if logits.shape[1] > num_classes:
+        raise UserError(
+            f"expected a network of at most the data set's {num_classes} classes, found {logits.shape[1]}: "
+            "score it on the data set that it was trained for"
+        )
+    return logits.argmax(1)  # (1, K, H, W) -> (1, H, W)
 
 
 def protocol(recipe: Recipe, tta: bool) -> dict[str, Any]:
     """The keywords of :func:`evaluate` for a recipe: its own scale, or MS + flip around it."""
-    return {"scales": tuple(recipe.scale * scale for scale in (MS_SCALES if tta else (1.0,))), "flip": tta}
-
-
-def summarise(confusion: Tensor, classes: Sequence[str]) -> dict[str, Any]:
-    """mIoU, per-class IoU and pixel accuracy, all in 0..1, ready for JSON: what is undefined (NaN) becomes None."""
-    by_class = {name: _or_none(score) for name, score in zip(classes, iou(confusion).tolist(), strict=True)}
     return {
-        "miou": _or_none(mean_iou(confusion)),
-        "iou": by_class,
-        "pixel_accuracy": _or_none(pixel_accuracy(confusion)),
+        "scales": tuple(recipe.scale * scale for scale in (MS_SCALES if tta else (1.0,))),
+        "flip": tta,
+        "multiple": recipe.test_multiple,
     }
+
+
+def describe(
+    split: str,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    window: tuple[int, int] | None = None,
+    multiple: int = 1,
+    average: str = "logits",
+) -> str:
+    """How a number came about, in words: what stands beside every score, since two protocols do not compare.
+
+    >>> describe("val", scales=(0.5, 1.0), flip=True)
+    'val, whole image, scales 0.5 1 + flip, logits averaged'
+    """
+    several = len(scales) > 1
+    parts = [
+        split,
+        "whole image" if window is None else f"windows of {window[0]}x{window[1]}",
+        f"scale{'s' * several} {' '.join(f'{scale:g}' for scale in scales)}{' + flip' * flip}",
+        *([f"sides multiples of {multiple}"] if multiple > 1 else []),
+        average + (" averaged" if several or flip or window is not None else ""),
+    ]
+    return ", ".join(parts)
+
+
+def summarise(confusion: Tensor, labels: LabelSet, scored: LabelSet | None = None) -> dict[str, Any]:
+    """All scores in 0..1, ready for JSON: what is undefined (NaN) becomes None.
+
+    Args:
+        confusion: (K, K), rows are the ground truth.
+        labels: the network's classes; where they have no categories, both category scores are None.
+        scored: the classes of ``confusion`` where they are ``labels``' and more behind them, as Pascal-Context's 60
+            are; then the scores are over ``labels``' alone, pixels of the others left out, and ``miou_K`` is over all.
+    """
+    few, many = len(labels), len(confusion)
+    inner = confusion[:few, :few]
+    by_category = category_iou(inner, labels.categories) if labels.categories else None
+    result = {
+        "miou": _or_none(mean_iou(inner)),
+        "iou": {name: _or_none(score) for name, score in zip(labels.classes, iou(inner).tolist(), strict=True)},
+        "category_miou": by_category and _or_none(mean_score(by_category.values())),
+        "category_iou": by_category and {name: _or_none(score) for name, score in by_category.items()},
+        "pixel_accuracy": _or_none(pixel_accuracy(inner)),
+    }
+    if scored is not None and many > few:
+        result[f"miou_{many}"] = _or_none(mean_iou(confusion))
+        result["note"] = (
+            f"miou is over {few} classes and leaves all other pixels out; "
+            f"miou_{many} also counts {', '.join(scored.classes[few:])}, which this network never predicts."
+        )
+    return result
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """What :func:`summarise` found, for the eye: a line a class and a category, their means, the note."""
+    lines = []
+    for scores, mean in (("iou", "miou"), ("category_iou", "category_miou")):
+        if result[scores]:
+            lines += [_line(name, score) for name, score in result[scores].items()]
+            lines += [_line(mean, result[mean]), ""]
+    lines += [_line(name, score) for name, score in result.items() if name.startswith("miou_")]
+    return "\n".join([*lines, _line("pixel_accuracy", result["pixel_accuracy"]), result.get("note", "")]).rstrip()
+
+
+def _line(name: str, score: float | None) -> str:
+    return f"{name:20}" + ("     –" if score is None else f"{score:6.4f}")
 
 
 def _or_none(score: float) -> float | None:

@@ -172,6 +172,14 @@ _CITYSCAPES = Recipe()
 
 RECIPES: dict[str, Recipe] = {
     "cityscapes": _CITYSCAPES,
+    # photographs of everything, about 375 x 500; 59 classes
+    "pascal-context": dataclasses.replace(
+        _CITYSCAPES,
+        name="pascal-context",
+        dataset="pascal-context",
+        crop=(480, 480),  # R: the paper names none; the images are smaller than Cityscapes' crop
+        test_multiple=16,
+    ),
     # generated streets, in Cityscapes' layout; under two minutes on two CPU cores
     "toycity": dataclasses.replace(
         _CITYSCAPES,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -16,17 +20,12 @@ from spacemeshlab.checkpoint import (
     load_checkpoint,
     read_origin,
     read_recipe,
-    save_weights,
     write_atomically,
 )
 from spacemeshlab.errors import UserError
 from spacemeshlab.recipe import get_recipe
 
 RECIPE = get_recipe("toycity")
-
-
-def save(path, state):
-    torch.save(state, path)
 
 
 def lines(run: RunDirectory) -> list[dict]:
@@ -54,9 +53,9 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_draft(tmp_path):
 
     def write(draft):
         draft.write_text("ne")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UserError, match=r"expected to write .*file, but no space left on device: make room"):
         write_atomically(path, write)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -106,14 +105,6 @@ def test_a_checkpoint_with_pickled_objects_is_refused_and_runs_no_code(tmp_path)
         load_checkpoint(path)
 
 
-def test_safetensors_hold_the_networks_weights_whatever_their_memory_format(tmp_path):
-    net = nn.Sequential(nn.Conv2d(4, 2, 3), nn.BatchNorm2d(2)).to(memory_format=torch.channels_last)
-    save_weights(net, tmp_path / "model.safetensors")
-    found = safetensors.torch.load_file(tmp_path / "model.safetensors")
-    assert found.keys() == net.state_dict().keys()
-    assert all(torch.equal(found[name], tensor) for name, tensor in net.state_dict().items())
-
-
 def test_recipe_and_origin_come_back(tmp_path):
     RunDirectory(tmp_path / "new" / "run", RECIPE).write_recipe(RECIPE, {"commit": "abc"})
     assert read_recipe(tmp_path / "new" / "run") == RECIPE
@@ -148,7 +139,7 @@ def test_a_run_directory_that_is_a_file_is_refused(tmp_path):
 def test_a_folder_with_another_recipes_run_is_refused_and_names_the_fields(tmp_path):
     run = RunDirectory(tmp_path, RECIPE)
     run.write_recipe(RECIPE, {})
-    run.save({"model": {}}, save, best=False)
+    run.save({"model": {}}, best=False)
     with pytest.raises(UserError, match=r"found another run \(lr=0.05 there, 0.1 asked for; seed=0 there, 1 asked"):
         RunDirectory(tmp_path, RECIPE.override(["lr=0.1", "seed=1"]))
 
@@ -156,7 +147,7 @@ def test_a_folder_with_another_recipes_run_is_refused_and_names_the_fields(tmp_p
 def test_what_does_not_change_the_result_may_change_in_a_resumed_run(tmp_path):
     run = RunDirectory(tmp_path, RECIPE)
     run.write_recipe(RECIPE, {})
-    run.save({"model": {}}, save, best=False)
+    run.save({"model": {}}, best=False)
     RunDirectory(tmp_path, RECIPE.override(["devices=2", "workers=3", "compile=true"]))
 
 
@@ -167,25 +158,25 @@ def test_a_folder_without_a_checkpoint_takes_any_recipe(tmp_path):
 
 def test_best_is_written_with_last_and_stays_when_it_was_better(tmp_path):
     run = RunDirectory(tmp_path, RECIPE)
-    run.save({"iteration": 1}, save, best=True)
-    run.save({"iteration": 2}, save, best=False)
+    run.save({"iteration": 1}, best=True)
+    run.save({"iteration": 2}, best=False)
     assert torch.load(run.last) == {"iteration": 2}
     assert torch.load(run.best) == {"iteration": 1}
 
 
-def test_killed_between_two_checkpoints_last_never_promises_a_best_that_is_not_there(tmp_path):
-    run = RunDirectory(tmp_path, RECIPE)
-    run.save({"best_miou": 0.1}, save, best=True)
-    written = []
+def test_killed_between_two_checkpoints_last_never_promises_a_best_that_is_not_there(tmp_path, monkeypatch):
+    run, save, written = RunDirectory(tmp_path, RECIPE), torch.save, []
+    run.save({"best_miou": 0.1}, best=True)
 
-    def die_at_the_second(path, state):
+    def die_at_the_second(state, file):
         if written:
             raise KeyboardInterrupt
-        written.append(path)
-        save(path, state)
+        written.append(file)
+        save(state, file)
 
+    monkeypatch.setattr(torch, "save", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        run.save({"best_miou": 0.2}, die_at_the_second, best=True)
+        run.save({"best_miou": 0.2}, best=True)
     assert torch.load(run.last) == {"best_miou": 0.1}
     assert torch.load(run.best) == {"best_miou": 0.2}
 
@@ -213,6 +204,79 @@ def test_every_logged_value_is_in_tensorboards_events_too(tmp_path):
     events = EventAccumulator(str(tmp_path)).Reload()
     found = [(tag, e.step, e.value) for tag in events.Tags()["scalars"] for e in events.Scalars(tag)]
     assert found == [("loss", 10, 0.5), ("lr", 10, 0.25), ("val_miou", 20, 0.125)]
+
+
+def test_words_are_logged_as_words_and_pictures_as_pictures(tmp_path):
+    run = RunDirectory(tmp_path, RECIPE)
+    run.log(3, val_miou=0.5, protocol="val, whole image")
+    run.log_picture(3, "val/0", np.full((4, 6, 3), 200, dtype=np.uint8))
+    run.close()
+    assert lines(run) == [{"iteration": 3, "val_miou": 0.5, "protocol": "val, whole image"}]
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert events.Tags()["scalars"] == ["val_miou"]
+    assert [(shown.step, shown.width, shown.height) for shown in events.Images("val/0")] == [(3, 6, 4)]
+
+
+HOLDER = """
+import sys, time
+from spacemeshlab.checkpoint import RunDirectory
+from spacemeshlab.recipe import get_recipe
+
+run = RunDirectory(sys.argv[1], get_recipe("toycity"))
+run.lock()
+print("locked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_locked_folder_belongs_to_one_process_until_it_closes_or_dies(tmp_path):
+    first, second = RunDirectory(tmp_path, RECIPE), RunDirectory(tmp_path, RECIPE)
+    first.lock()
+    with pytest.raises(UserError, match=rf"to be free, found process {os.getpid()} training there: wait for it"):
+        second.lock()
+    first.close()
+    second.lock()
+    second.close()
+    other = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(UserError, match=rf"found process {other.pid} training there"):
+            first.lock()
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+    first.lock()
+    first.close()
+
+
+LIMITED = """
+import resource, signal, sys, torch
+from pathlib import Path
+from spacemeshlab.checkpoint import RunDirectory
+from spacemeshlab.errors import exit_codes
+from spacemeshlab.recipe import get_recipe
+
+@exit_codes
+def main():
+    run = RunDirectory(sys.argv[1], get_recipe("toycity"))
+    run.save({"weights": torch.zeros(10)})
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    run.save({"weights": torch.ones(1_000_000)})
+
+main()
+"""
+
+
+def test_a_write_for_which_there_is_no_room_is_one_line_and_the_old_checkpoint_stays(tmp_path):
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"error: expected to write .*last.ckpt, but file too large: make room .* is lost\n", done.stderr
+    )
+    assert torch.equal(torch.load(tmp_path / "last.ckpt")["weights"], torch.zeros(10))
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_a_run_that_logs_nothing_leaves_no_events(tmp_path):

@@ -117,7 +117,7 @@ def test_a_value_of_the_wrong_type_says_what_is_expected(pair, expected):
         (["rates=18-1"], "rates must increase"),
         (["backbone=vgg"], "backbone must be one of resnet18, resnet34, resnet50, resnet101, got 'vgg'"),
         (["context=pyramid"], "context must be one of metrocon2, aspp, got 'pyramid'"),
-        (["dataset=kitti"], "dataset must be one of cityscapes, camvid, got 'kitti'"),
+        (["dataset=kitti"], "dataset must be one of cityscapes, camvid, pascal-context, pascal-context-60, got 'kitti'"),
         (["precision=fp8"], "precision must be one of 32-true, bf16-mixed, 16-mixed, got 'fp8'"),
         (["iterations=0"], "iterations must be at least 1"),
         (["validate_every=0"], "validate_every must be at least 1"),

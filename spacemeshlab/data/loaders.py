@@ -7,8 +7,10 @@ has a seed of its own. Neither the number of workers nor the start changes what 
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +87,11 @@ class BatchPlan(Sampler[list[Key]]):
 
 
 class SeededView(Dataset):
-    """A data set that is asked with ``(index, seed)`` and draws its random numbers from that seed alone."""
+    """A data set that is asked with ``(index, seed)`` and draws its random numbers from that seed alone.
+
+    This holds for torch's, Python's and NumPy's global generators on the CPU, whichever a transform uses. All three
+    then go on as if nothing had been drawn; the GPUs' generators are not touched.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -95,9 +101,23 @@ class SeededView(Dataset):
 
     def __getitem__(self, key: Key) -> tuple[torch.Tensor, torch.Tensor]:
         index, seed = key
+        with _seeded(seed):
+            return self.dataset[index]
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the generators that transforms may draw from, and set them back afterwards; also NumPy's old one."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would reset the GPUs' generators too
-            return self.dataset[index]
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 class OneLineLoader(DataLoader):

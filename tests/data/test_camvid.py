@@ -102,10 +102,33 @@ def test_a_sixteen_bit_photograph_is_refused(camvid_root):
         CamVid(camvid_root, "train")[0]
 
 
+def test_a_test_split_in_the_public_form_is_read_like_the_others(camvid_root, write):
+    label = np.tile(np.arange(12, dtype=np.uint8), (6, 1))
+    write(camvid_root / "test" / "Seq05VD_f00000.png", np.full((6, 12, 3), 9, dtype=np.uint8))
+    write(camvid_root / "testannot" / "Seq05VD_f00000.png", label)
+    dataset = open_dataset("camvid", camvid_root, "test")
+    image, target = dataset[0]
+    assert image.unique().tolist() == [9]
+    assert target[0].tolist() == [*range(11), 255]
+    assert CamVid.official["test"] == (233,)
+    assert dataset.origin == "CamVid, 1 test image (not the published split, which has 233)"
+
+
+@pytest.mark.parametrize("value", [*range(12, 32), 254])
+def test_every_value_of_the_32_class_files_above_void_is_refused(camvid_root, write, value):
+    label = np.full((24, 32), 11, dtype=np.uint8)
+    label[23, 31] = value
+    write(camvid_root / "trainannot" / "scene_6.png", label)
+    with pytest.raises(UserError, match=rf"found also {value}: use the 11-class label files .*, not the 32-class"):
+        CamVid(camvid_root, "train")[6]
+
+
 @pytest.mark.parametrize(("split", "count"), [("train", 367), ("val", 101)])
 def test_the_real_photographs_have_the_published_counts_and_values(shared_dir, split, count):
     dataset = CamVid(shared_dir / "data" / "camvid", split)
     assert len(dataset) == count
+    assert CamVid.official[split] == (count,)
+    assert dataset.origin == f"CamVid, {count} {split} images"
     seen = set()
     for index in range(0, count, 40):
         image, target = dataset[index]

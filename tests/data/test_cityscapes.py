@@ -130,5 +130,52 @@ def test_a_palette_file_is_read_by_index_not_by_colour(cityscapes_root):
 
 
 def test_an_unknown_data_set_is_answered_with_the_known_ones(tmp_path):
-    with pytest.raises(UserError, match=r"expected a data set out of cityscapes, camvid; got 'kitti'"):
+    with pytest.raises(
+        UserError,
+        match=r"expected a data set out of cityscapes, camvid, pascal-context, pascal-context-60; got 'kitti'",
+    ):
         open_dataset("kitti", tmp_path, "train")
+
+
+def test_the_test_split_of_the_download_is_all_void(cityscapes_root, write):
+    image = cityscapes_root / "leftImg8bit" / "test" / "berlin" / "berlin_000000_000019_leftImg8bit.png"
+    write(image, np.zeros((5, 34, 3), dtype=np.uint8))
+    label = np.zeros((5, 34), dtype=np.uint8)
+    label[3:] = (1, 2, 3) * 11 + (1,)  # ego vehicle, border, out of region of interest: all that is drawn there
+    write(cityscapes_root / "gtFine" / "test" / "berlin" / "berlin_000000_000019_gtFine_labelIds.png", label)
+    _, target = open_dataset("cityscapes", cityscapes_root, "test")[0]
+    assert (target == 255).all()
+
+
+def test_the_test_split_may_lie_there_without_labels(cityscapes_root, write):
+    for city in ("munich", "berlin"):
+        image = cityscapes_root / "leftImg8bit" / "test" / city / f"{city}_000000_000019_leftImg8bit.png"
+        write(image, np.full((5, 34, 3), 7, dtype=np.uint8))
+    dataset = Cityscapes(cityscapes_root, "test", lambda image, target: (image, target))
+    assert [(image.parent.name, label) for image, label in dataset.files] == [("berlin", None), ("munich", None)]
+    image, target = dataset[1]
+    assert image.unique().tolist() == [7]
+    assert (target.shape, target.dtype, type(target).__name__) == ((5, 34), torch.int64, "Mask")
+    assert (target == 255).all()
+
+
+def test_a_test_split_with_neither_images_nor_labels_is_refused(cityscapes_root):
+    (cityscapes_root / "leftImg8bit" / "test").mkdir()
+    with pytest.raises(UserError, match=r"leftImg8bit/test: expected files \*_leftImg8bit\.png, found none"):
+        Cityscapes(cityscapes_root, "test")
+
+
+def test_a_test_split_whose_labels_are_there_in_part_is_refused(cityscapes_root, write):
+    image = cityscapes_root / "leftImg8bit" / "test" / "berlin" / "berlin_000000_000019_leftImg8bit.png"
+    write(image, np.zeros((5, 34, 3), dtype=np.uint8))
+    (cityscapes_root / "gtFine" / "test").mkdir()
+    with pytest.raises(UserError, match=r"berlin_000000_000019_leftImg8bit\.png: expected its partner .*labelIds\.png"):
+        Cityscapes(cityscapes_root, "test")
+
+
+def test_the_published_counts_are_known_and_subsets_say_so(cityscapes_root, monkeypatch):
+    assert Cityscapes.official == {"train": (2975,), "val": (500,), "test": (1525,)}
+    published = "(not the published split, which has 2,975)"
+    assert Cityscapes(cityscapes_root, "train").origin == f"Cityscapes, 2 train images {published}"
+    monkeypatch.setattr(Cityscapes, "official", {"train": (2,)})
+    assert Cityscapes(cityscapes_root, "train").origin == "Cityscapes, 2 train images"

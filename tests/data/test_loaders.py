@@ -2,14 +2,16 @@
 
 import copy
 import itertools
+import random
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset
 
 from spacemeshlab.data import CamVid
-from spacemeshlab.data.loaders import BatchPlan, SeededView, _check_shared_memory, eval_loader, train_loader
+from spacemeshlab.data.loaders import BatchPlan, SeededView, _check_shared_memory, _options, eval_loader, train_loader
 from spacemeshlab.data.transforms import eval_transform, train_transform
 from spacemeshlab.errors import UserError
 
@@ -99,6 +101,60 @@ def test_a_sample_depends_on_its_seed_alone_and_leaves_the_generator_alone():
     assert not view[4, 100][1].equal(first[1])
     assert first[0] == 4
     assert len(view) == 10
+
+
+class Draws(Dataset):
+    """Item i is i and a number from each generator that a transform may use."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        numbers = torch.rand(()).item(), random.random(), np.random.random()  # noqa: NPY002
+        return torch.tensor(index), torch.tensor(numbers, dtype=torch.float64)
+
+
+def test_transforms_that_draw_from_python_or_numpy_are_seeded_too_and_their_generators_left_alone():
+    view = SeededView(Draws())
+    first, other = view[4, 99][1], view[4, 100][1]
+    assert not torch.isclose(first, other).any()
+    assert view[4, 99 + 2**32][1].ne(first).any()
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    expected = random.random(), np.random.random()  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    assert view[4, 99][1].equal(first)
+    assert (random.random(), np.random.random()) == expected  # noqa: NPY002
+
+
+def test_generators_are_set_back_after_an_error_too():
+    class Broken(Draws):
+        def __getitem__(self, index):
+            super().__getitem__(index)
+            raise UserError("expected a file, found none: restore it")
+
+    random.seed(1)
+    torch.manual_seed(1)
+    before = random.getstate(), torch.get_rng_state()
+    with pytest.raises(UserError, match="restore it"):
+        SeededView(Broken())[0, 7]
+    assert random.getstate() == before[0]
+    assert torch.get_rng_state().equal(before[1])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_draws_the_same_from_every_generator(workers):
+    alone = list(train_loader(Draws(), 3, 4, seed=1, workers=0))
+    for expected, found in zip(alone, train_loader(Draws(), 3, 4, seed=1, workers=workers), strict=True):
+        assert expected[1].equal(found[1])
+
+
+def test_workers_live_on_between_epochs_and_batches_are_pinned_where_there_is_a_gpu(monkeypatch):
+    for gpu in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert _options(2) == {"num_workers": 2, "pin_memory": gpu, "persistent_workers": True, "prefetch_factor": 2}
+        assert _options(0) == {"num_workers": 0, "pin_memory": gpu}
 
 
 @pytest.mark.parametrize("workers", [0, 2])

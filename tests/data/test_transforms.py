@@ -4,12 +4,14 @@ import pickle
 
 import pytest
 import torch
+from torch.nn.functional import interpolate
 from torchvision import tv_tensors
 
 from spacemeshlab.data.transforms import (
     MEAN,
     STD,
-    RandomRescale,
+    RandomScaleCrop,
+    Window,
     denormalise,
     eval_transform,
     normalise,
@@ -46,7 +48,8 @@ def test_image_and_target_stay_aligned(scale_range):
 @pytest.mark.parametrize("factor", [0.5, 2.0, 3.0])
 def test_the_target_keeps_the_images_grid_to_a_pixel(factor):
     image, target = scene()
-    resized, small = RandomRescale((factor, factor))(image, target)
+    whole = round(48 * factor), round(80 * factor)
+    resized, small = RandomScaleCrop(whole, (factor, factor))(image, target)
     centre = resized[0, round(4 * factor) :: round(8 * factor), round(4 * factor) :: round(8 * factor)].float() / 40
     label = small[round(4 * factor) :: round(8 * factor), round(4 * factor) :: round(8 * factor)]
     assert torch.where(centre.round() == 5, 255, centre.round()).equal(label.float())
@@ -55,8 +58,79 @@ def test_the_target_keeps_the_images_grid_to_a_pixel(factor):
 def test_the_target_is_sampled_at_pixel_centres():
     target = tv_tensors.Mask(torch.tensor([[0, 1, 2, 3, 4, 5]]).repeat(6, 1))
     image = tv_tensors.Image(torch.zeros(3, 6, 6, dtype=torch.uint8))
-    _, small = RandomRescale((1 / 3, 1 / 3))(image, target)
+    _, small = RandomScaleCrop((2, 2), (1 / 3, 1 / 3))(image, target)
     assert small.tolist() == [[1, 4], [1, 4]]  # the old "nearest" would take 0 and 3
+
+
+SIZES = [((48, 80), (40, 40)), ((47, 81), (64, 32)), ((33, 20), (16, 48)), ((20, 20), (64, 64)), ((7, 5), (4, 4))]
+
+
+@pytest.mark.parametrize("scale_range", [(0.25, 0.6), (0.5, 2.0), (1.0, 1.0), (1.5, 3.0)])
+@pytest.mark.parametrize(("size", "crop"), SIZES)
+def test_the_crop_equals_the_crop_of_the_whole_resized_image(size, crop, scale_range):
+    transform = RandomScaleCrop(crop, scale_range, fill=(1, 2, 3))
+    generator = torch.Generator().manual_seed(0)
+    image = tv_tensors.Image(torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8))
+    target = tv_tensors.Mask(torch.randint(0, 19, size, generator=generator))
+    different = 0
+    for _ in range(20):
+        windows = transform.make_params([image])
+        rows, columns = windows["rows"], windows["columns"]
+        scaled = rows.scaled, columns.scaled
+        whole = interpolate(image[None].as_subclass(torch.Tensor), scaled, mode="bilinear", antialias=True)[0]
+        labels = interpolate(target[None, None].float().as_subclass(torch.Tensor), scaled, mode="nearest-exact")[0, 0]
+        expected = torch.tensor([1, 2, 3], dtype=torch.uint8)[:, None, None].repeat(1, *crop)
+        expected[:, rows.place, columns.place] = whole[:, rows.seen, columns.seen]
+        difference = (transform.transform(image, windows).as_subclass(torch.Tensor).int() - expected).abs()
+        assert difference.max() <= 1  # the operator rounds its weights, see _resized
+        different += (difference > 0).float().mean().item() / 20
+        expected = torch.full(crop, 255)
+        expected[rows.place, columns.place] = labels[rows.seen, columns.seen].long()
+        assert transform.transform(target, windows).as_subclass(torch.Tensor).equal(expected)
+    assert different < 0.01
+
+
+def test_a_window_by_hand():
+    inside = Window(length=100, scaled=200, start=30, crop=40)
+    assert (inside.seen, inside.place, inside.needed) == (slice(30, 70), slice(0, 40), 37)
+    around = Window(length=100, scaled=20, start=-5, crop=32)
+    assert (around.seen, around.place, around.needed) == (slice(0, 20), slice(5, 25), 100)
+    assert around.nearest.tolist() == list(range(2, 100, 5))
+
+
+@pytest.mark.parametrize(("crop", "starts"), [(8, range(0, 9)), (16, range(0, 1)), (20, range(-4, 1))])
+def test_every_position_of_the_crop_is_drawn_about_equally_often(crop, starts):
+    drawn = [Window.draw(16, crop, 1.0).start for _ in range(60 * len(starts))]
+    assert set(drawn) == set(starts)
+    assert max(drawn.count(start) for start in starts) <= 90
+
+
+def test_the_draws_come_from_torchs_generator_alone():
+    image, target = scene()
+    transform = train_transform((40, 40))
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(transform(image, target))
+    assert results[0][0].equal(results[1][0])
+    assert results[0][1].equal(results[1][1])
+    assert not transform(image, target)[0].equal(results[0][0])
+
+
+@pytest.mark.parametrize("layout", ["rows of pixels", "planes"])
+def test_the_memory_layout_of_an_image_does_not_matter_and_its_memory_is_left_alone(layout):
+    image, target = scene()
+    expected = RandomScaleCrop((40, 40), (1.3, 1.3)).transform(image, windows := _windows(image))
+    other = image if layout == "planes" else tv_tensors.Image(image.permute(1, 2, 0).contiguous().permute(2, 0, 1))
+    before = other.clone(), target.clone()
+    assert RandomScaleCrop((40, 40), (1.3, 1.3)).transform(other, windows).equal(expected)
+    train_transform((40, 40))(other, target)
+    assert other.equal(before[0])
+    assert target.equal(before[1])
+
+
+def _windows(image):
+    return RandomScaleCrop((40, 40), (1.3, 1.3)).make_params([image])
 
 
 def test_random_scale_makes_no_new_label_value():
@@ -70,7 +144,8 @@ def test_random_scale_makes_no_new_label_value():
 def test_random_scale_draws_from_the_whole_range():
     image, target = scene()
     torch.manual_seed(0)
-    heights = [RandomRescale((0.5, 2.0))(image, target)[1].shape[0] for _ in range(200)]
+    transform = RandomScaleCrop((128, 16), (0.5, 2.0))  # taller than any resized image
+    heights = [(transform(image, target)[0][2] == 128).any(1).sum().item() for _ in range(200)]  # blue of the scene
     assert min(heights) in range(24, 28)
     assert max(heights) in range(92, 97)
     assert sum(heights) / len(heights) == pytest.approx(1.25 * 48, rel=0.08)
