@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from spacemeshlab.arguments import Parser
 from spacemeshlab.benchmark.bench import Bench
 from spacemeshlab.benchmark.results import PARTS, file_name, measure_part, merge, prepare
 from spacemeshlab.benchmark.table import part_lines, target_lines
@@ -27,7 +28,7 @@ def main() -> None:
     arguments = _arguments()
     unknown = [part for part in arguments.only if part not in PARTS]
     if unknown:
-        raise UserError(f"expected parts out of {', '.join(PARTS)}; got {', '.join(map(repr, unknown))}")
+        raise UserError(f"expected parts out of {', '.join(PARTS)}; got {', '.join(map(repr, unknown))}: choose some of these")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32, in convolutions as it does in products
     out = arguments.out or _default(device, arguments.quick)
@@ -45,7 +46,7 @@ def _default(device: torch.device, quick: bool) -> Path:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: proves that it runs, measures nothing of use")
     parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="these parts; default: all")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the JSON goes, or is merged into")

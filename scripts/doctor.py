@@ -16,6 +16,7 @@ try:
     import torchvision  # noqa: F401 - a pair of torch and torchvision that do not fit fails here
 
     from spacemeshlab import doctor, doctor_data
+    from spacemeshlab.arguments import Parser
     from spacemeshlab.doctor import Finding
     from spacemeshlab.errors import UserError, exit_codes
     from spacemeshlab.recipe import get_recipe
@@ -33,7 +34,7 @@ except (ImportError, RuntimeError, OSError) as broken:
 
 @exit_codes
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--data-root", type=Path, help="the data set's folder (default with --recipe: as train.py's)")
     parser.add_argument("--dataset", help="its name (default: the recipe's, or what the folder looks like)")
     parser.add_argument("--recipe", help="also look whether this recipe can be run")

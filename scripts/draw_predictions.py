@@ -5,12 +5,12 @@ python scripts/draw_predictions.py TITLE=RUN_DIR ... --data-root DIR --images 10
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import matplotlib
 
+from spacemeshlab.arguments import Parser
 from spacemeshlab.book import setup
 from spacemeshlab.checkpoint import read_origin, write_atomically
 from spacemeshlab.data import open_dataset
@@ -22,7 +22,7 @@ from spacemeshlab.viz import show_predictions
 
 @exit_codes
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="TITLE=RUN_DIR")
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--images", type=int, nargs="+", required=True, help="numbers in the validation split")

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from spacemeshlab.arguments import Parser
 from spacemeshlab.checkpoint import read_origin, write_atomically
 from spacemeshlab.data import SegmentationDataset, open_dataset
 from spacemeshlab.data.labels import LabelSet
@@ -112,13 +113,6 @@ def _processes() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says in one line, as everything here does, what is wrong with the arguments."""
-
-    def error(self, message: str) -> None:
-        raise UserError(f"{message}; see --help")
-
-
 def _window(text: str) -> tuple[int, int]:
     height, x, width = text.lower().partition("x")
     if not x or not (height.isdecimal() and width.isdecimal()) or min(int(height), int(width)) < 16:
@@ -127,7 +121,7 @@ def _window(text: str) -> tuple[int, int]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="or a file of weights, model.safetensors")
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--split", default="val")

@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from tidy_notebooks import ROOT, chapters, collapse, save, tidy
 
+from spacemeshlab.arguments import Parser
 from spacemeshlab.errors import UserError, exit_codes
 from spacemeshlab.recipe import get_recipe
 
@@ -41,7 +42,7 @@ def choose(names: Iterable[str], root: Path = ROOT) -> list[Path]:
     chosen = [(name, [path for path in known if name in (path.name, path.stem, path.stem[:2])]) for name in names]
     for name, found in chosen:
         if not found:
-            raise UserError(f"expected chapters out of {', '.join(path.stem for path in known)}; got {name!r}")
+            raise UserError(f"expected chapters out of {', '.join(path.stem for path in known)}; got {name!r}: choose some of these")
     return [found[0] for _, found in chosen] or known
 
 
@@ -104,7 +105,7 @@ def reason(error: Exception) -> str:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Execute chapters of the book with papermill.")
+    parser = Parser(description="Execute chapters of the book with papermill.")
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="number or file name; default: all")
     parser.add_argument("--recipe", default="toycity", help="a name out of spacemeshlab.recipe (default: toycity)")
     parser.add_argument("--data-root", type=Path, help="where the recipe's data set is")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spacemeshlab.errors import UserError, exit_codes
+from spacemeshlab.arguments import Parser
+from spacemeshlab.errors import exit_codes
 from spacemeshlab.export import OPSET, SIZES, TOLERANCE, describe_network, export_onnx
 from spacemeshlab.predict import load_network
 
@@ -27,15 +28,8 @@ def main() -> None:
     print(f"{arguments.out}: {arguments.out.stat().st_size / 2**20:.1f} MiB, opset {OPSET}, any N, H and W")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says in one line, as everything here does, what is wrong with the arguments."""
-
-    def error(self, message: str) -> None:
-        raise UserError(f"{message}; see --help")
-
-
 def _arguments() -> argparse.Namespace:
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("run_dir", type=Path, help="a run, or a file of weights")
     parser.add_argument("out", type=Path, metavar="OUT.onnx")
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="best was chosen on val")

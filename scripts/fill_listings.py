@@ -8,7 +8,6 @@ The cell's metadata names the object: ``{"spacemeshlab": {"object": "spacemeshla
 
 from __future__ import annotations
 
-import argparse
 import ast
 import inspect
 import pkgutil
@@ -19,6 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 from tidy_notebooks import chapters, save, tidy
 
+from spacemeshlab.arguments import Parser
 from spacemeshlab.errors import UserError, exit_codes
 
 
@@ -69,7 +69,7 @@ def fill(notebook: NotebookNode) -> list[str]:
 
 @exit_codes
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fill the listings of chapters from the package's source.")
+    parser = Parser(description="Fill the listings of chapters from the package's source.")
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="default: every chapter")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 2 if a listing differs")
     arguments = parser.parse_args()

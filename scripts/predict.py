@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from spacemeshlab.arguments import Parser
 from spacemeshlab.checkpoint import write_atomically
 from spacemeshlab.errors import UserError, exit_codes
 from spacemeshlab.pictures import label_image, overlay, read_photograph
@@ -30,13 +31,13 @@ def main() -> None:
     pictures = _expand(arguments.images, arguments.out)
     trained = load_network(arguments.run_dir, arguments.checkpoint)
     _check(pictures, arguments.out)
-    for path in tqdm(pictures, "predict"):
+    for path in tqdm(pictures, "predict", disable=None):
         _label(trained, path, arguments.out, arguments.tta, window)
     print(f"done: {2 * len(pictures)} files in {arguments.out}")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results; made if it is missing")
@@ -51,7 +52,7 @@ def _window(text: str | None) -> tuple[int, int] | None:
         return None
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal()) or min(int(height), int(width)) < 16:
-        raise UserError(f"--window: expected HEIGHTxWIDTH such as 768x768, both at least 16, got {text!r}")
+        raise UserError(f"--window: expected HEIGHTxWIDTH such as 768x768, both at least 16, got {text!r}: try --window 768x768")
     return int(height), int(width)
 
 

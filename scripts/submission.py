@@ -12,7 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from spacemeshlab.errors import UserError, exit_codes
+from spacemeshlab.arguments import Parser
+from spacemeshlab.errors import exit_codes
 from spacemeshlab.predict import load_network
 from spacemeshlab.submission import build_submission, check_submission, split_images
 
@@ -46,15 +47,8 @@ def _check(arguments: argparse.Namespace) -> None:
     print(f"{arguments.archive}: {check_submission(arguments.archive, images, progress=sys.stderr.isatty())}")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says in one line, as everything here does, what is wrong with the arguments."""
-
-    def error(self, message: str) -> None:
-        raise UserError(f"{message}; see --help")
-
-
 def _arguments() -> argparse.Namespace:
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="label the test images and pack them")
     build.add_argument("run_dir", type=Path)

@@ -5,7 +5,6 @@ python scripts/survive.py [--trials 20] [--kills 2] [--seed 0] [--data-root DIR]
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shutil
@@ -14,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from spacemeshlab import survival
+from spacemeshlab.arguments import Parser
 from spacemeshlab.checkpoint import write_atomically
 from spacemeshlab.data import open_dataset
 from spacemeshlab.errors import exit_codes
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 @exit_codes
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--kills", type=int, default=2, help="of each run")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")

@@ -8,7 +8,6 @@ changes nothing.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import io
@@ -23,6 +22,7 @@ import nbformat
 from nbformat import NotebookNode
 from PIL import Image
 
+from spacemeshlab.arguments import Parser
 from spacemeshlab.errors import UserError, exit_codes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,7 +129,7 @@ def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 @exit_codes
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Bring notebooks into the form that is committed.")
+    parser = Parser(description="Bring notebooks into the form that is committed.")
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="default: every chapter")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 2 if a notebook is untidy")
     arguments, untidy = parser.parse_args(), []

@@ -5,9 +5,9 @@ python scripts/train.py RECIPE [--data-root DIR] [--run-dir DIR] [key=value ...]
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from spacemeshlab.arguments import Parser
 from spacemeshlab.errors import exit_codes
 from spacemeshlab.recipe import RECIPES, get_recipe
 from spacemeshlab.train import train
@@ -15,7 +15,7 @@ from spacemeshlab.train import train
 
 @exit_codes
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="change single values of the recipe")
     parser.add_argument("--data-root", type=Path, help="the data set's folder (default: data/RECIPE without -cpu)")

@@ -88,7 +88,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
-                raise UserError(f"{field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}")
+                raise UserError(f"{field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}: choose one of these")
         height, width = self.crop
         if any(side <= 0 or side % 16 for side in self.crop):
             nearest = "x".join(str(max(16, round(side / 16) * 16)) for side in self.crop)
@@ -126,7 +126,7 @@ class Recipe:
         for pair in pairs:
             key, equals, text = pair.partition("=")
             if not equals or key not in types:
-                raise UserError(f"expected key=value with one of the keys {', '.join(types)}; got {pair!r}")
+                raise UserError(f"expected key=value with one of the keys {', '.join(types)}; got {pair!r}: choose one of these")
             changes[key] = _parse(key, types[key], text)
         return dataclasses.replace(self, **changes)
 
@@ -158,7 +158,7 @@ def _parse(key: str, kind: object, text: str) -> object:
             return low, high
         return kind(text)  # int, float, str
     except (ValueError, KeyError):
-        raise UserError(f"{key} expects {_FORMS.get(key) or _FORMS[kind]}, got {text!r}") from None
+        raise UserError(f"{key} expects {_FORMS.get(key) or _FORMS[kind]}, got {text!r}: give {key} such a value") from None
 
 
 def _parse_rates(text: str) -> tuple[int, ...]:
@@ -229,5 +229,5 @@ def get_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         UserError: unknown name, key or value.
     """
     if name not in RECIPES:
-        raise UserError(f"expected a recipe out of {', '.join(RECIPES)}; got {name!r}")
+        raise UserError(f"expected a recipe out of {', '.join(RECIPES)}; got {name!r}: choose one of these")
     return RECIPES[name].override(overrides)

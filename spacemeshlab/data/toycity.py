@@ -68,7 +68,7 @@ def scene(
     """
     _check(size=size, seed=seed, index=index)
     if split not in CITIES:
-        raise UserError(f"expected a split out of {', '.join(CITIES)}; got {split!r}")
+        raise UserError(f"expected a split out of {', '.join(CITIES)}; got {split!r}: choose one of these")
     rng = np.random.default_rng(np.random.SeedSequence([seed, list(CITIES).index(split), index]))
     canvas, light = compose(rng, index, tuple(size))
     return shade(canvas, light, rng), np.asarray(canvas.labels).copy(), canvas.objects
@@ -175,4 +175,4 @@ def _check(size: tuple[int, int], **counts: int) -> None:
         raise UserError(f"size must be multiples of 16, at least 64x128; got {height}x{width}: try {better}")
     for name, count in counts.items():
         if count < 0:
-            raise UserError(f"{name} must be 0 or more, got {count}")
+            raise UserError(f"{name} must be 0 or more, got {count}: try {name}=0")
