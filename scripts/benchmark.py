@@ -28,7 +28,9 @@ def main() -> None:
     arguments = _arguments()
     unknown = [part for part in arguments.only if part not in PARTS]
     if unknown:
-        raise UserError(f"expected parts out of {', '.join(PARTS)}; got {', '.join(map(repr, unknown))}: choose some of these")
+        raise UserError(
+            f"expected parts out of {', '.join(PARTS)}; got {', '.join(map(repr, unknown))}: choose some of these"
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32, in convolutions as it does in products
     out = arguments.out or _default(device, arguments.quick)

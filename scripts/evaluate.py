@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -51,7 +52,9 @@ def _score(arguments: argparse.Namespace) -> None:
     save = _label_writer(arguments.save_labels, dataset, trained.labels) if arguments.save_labels else None
     if arguments.result:
         _make_writable(arguments.result.parent, "--result")
-    confusion = evaluate(trained.net, dataset, **views, workers=arguments.workers, progress=True, on_prediction=save)
+    confusion = evaluate(
+        trained.net, dataset, **views, workers=arguments.workers, progress=sys.stderr.isatty(), on_prediction=save
+    )
     if rank() > 0:
         return
     result = summarise(confusion, trained.labels, dataset.labels) | {"images": len(dataset)}

@@ -42,7 +42,9 @@ def choose(names: Iterable[str], root: Path = ROOT) -> list[Path]:
     chosen = [(name, [path for path in known if name in (path.name, path.stem, path.stem[:2])]) for name in names]
     for name, found in chosen:
         if not found:
-            raise UserError(f"expected chapters out of {', '.join(path.stem for path in known)}; got {name!r}: choose some of these")
+            raise UserError(
+                f"expected chapters out of {', '.join(path.stem for path in known)}; got {name!r}: choose some of these"
+            )
     return [found[0] for _, found in chosen] or known
 
 

@@ -52,7 +52,9 @@ def _window(text: str | None) -> tuple[int, int] | None:
         return None
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal()) or min(int(height), int(width)) < 16:
-        raise UserError(f"--window: expected HEIGHTxWIDTH such as 768x768, both at least 16, got {text!r}: try --window 768x768")
+        raise UserError(
+            f"--window: expected HEIGHTxWIDTH such as 768x768, both at least 16, got {text!r}: try --window 768x768"
+        )
     return int(height), int(width)
 
 

@@ -62,7 +62,10 @@ def _arguments() -> argparse.Namespace:
     check.add_argument("--data-root", type=Path, help="expect the names and sizes of this data set")
     for command in (build, check):
         command.add_argument("--split", default="test", help="a folder of leftImg8bit")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.command == "build" and arguments.workers < 0:
+        parser.error(f"argument --workers: expected 0 or more, got {arguments.workers}")
+    return arguments
 
 
 if __name__ == "__main__":

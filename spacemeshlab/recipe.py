@@ -37,6 +37,15 @@ _LEAST = {
     "workers": 0,
     "validate_every": 1,
 }
+_MOST = {  # beyond these nothing can be computed: the loss, an image or the generator overflows
+    "seed": 2**63 - 1,
+    "lr": 1e6,
+    "momentum": 1,
+    "weight_decay": 1e6,
+    "aux_weight": 1e6,
+    "poly_power": 1e6,
+    "scale": 100,
+}
 _FORMS = {
     "crop": "HEIGHTxWIDTH such as 768x768",
     "rates": "a range such as 1-18 or a list such as 6,12,18",
@@ -88,7 +97,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
-                raise UserError(f"{field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}: choose one of these")
+                found = repr(getattr(self, field))
+                raise UserError(f"{field} must be one of {', '.join(choices)}, got {found}: choose one of these")
         height, width = self.crop
         if any(side <= 0 or side % 16 for side in self.crop):
             nearest = "x".join(str(max(16, round(side / 16) * 16)) for side in self.crop)
@@ -103,7 +113,10 @@ class Recipe:
             if not getattr(self, field) > 0:
                 usual = Recipe.__dataclass_fields__[field].default
                 raise UserError(f"{field} must be positive, got {getattr(self, field)}: {field}={usual} is usual")
-        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+        for field, most in _MOST.items():
+            if not getattr(self, field) <= most:
+                raise UserError(f"{field} must be at most {most:g}, got {getattr(self, field)}: set a smaller {field}")
+        if not 0 < self.scale_range[0] <= self.scale_range[1] <= _MOST["scale"]:
             raise UserError(f"scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got {self.scale_range}: try 0.5-2")
         if not self.rates or self.rates[0] < 1 or any(a >= b for a, b in itertools.pairwise(self.rates)):
             raise UserError(f"rates must increase from 1 or more, got {self.rates}: try rates=1-18 or rates=6,12,18")
@@ -126,7 +139,8 @@ class Recipe:
         for pair in pairs:
             key, equals, text = pair.partition("=")
             if not equals or key not in types:
-                raise UserError(f"expected key=value with one of the keys {', '.join(types)}; got {pair!r}: choose one of these")
+                keys = ", ".join(types)
+                raise UserError(f"expected key=value with one of the keys {keys}; got {pair!r}: choose one of these")
             changes[key] = _parse(key, types[key], text)
         return dataclasses.replace(self, **changes)
 
@@ -136,11 +150,25 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict) -> Recipe:
-        """Rebuild a recipe from its JSON values (lists become tuples again)."""
-        unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
-        if unknown:
-            raise UserError(f"recipe holds unknown fields {sorted(unknown)}: it was written by another version")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        """Rebuild a recipe from its JSON values (lists become tuples again).
+
+        Raises:
+            UserError: fields or values that a recipe does not have.
+        """
+        try:
+            unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
+            if unknown:
+                raise UserError(
+                    f"expected the fields of a recipe, found unknown fields {sorted(unknown)}: it was written by "
+                    "another version; use that one, or train again"
+                )
+            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        except UserError:
+            raise
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"expected the values of a recipe, found others ({error}): restore them, or train again"
+            ) from None
 
 
 def _parse(key: str, kind: object, text: str) -> object:
@@ -158,7 +186,8 @@ def _parse(key: str, kind: object, text: str) -> object:
             return low, high
         return kind(text)  # int, float, str
     except (ValueError, KeyError):
-        raise UserError(f"{key} expects {_FORMS.get(key) or _FORMS[kind]}, got {text!r}: give {key} such a value") from None
+        form = _FORMS.get(key) or _FORMS[kind]
+        raise UserError(f"{key} expects {form}, got {text!r}: give {key} such a value") from None
 
 
 def _parse_rates(text: str) -> tuple[int, ...]:

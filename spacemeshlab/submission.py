@@ -134,7 +134,7 @@ def check_submission(path: str | Path, images: Mapping[str, Path] | None = None,
             for frame, name in tqdm(files.items(), "check", disable=not progress):
                 size = SIZE if images is None else _size(images[frame])
                 faults += _picture_faults(archive, name, size)
-    except (FileNotFoundError, IsADirectoryError, zipfile.BadZipFile) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, zipfile.BadZipFile) as error:
         found = "another kind of file, or a cut one" if isinstance(error, zipfile.BadZipFile) else "no such file"
         raise UserError(f"expected a zip archive at {path}, found {found}: build it again") from None
     if faults:
@@ -156,7 +156,9 @@ def split_images(root: str | Path, split: str = "test") -> dict[str, Path]:
     images = {key.rpartition("/")[2]: path for key, path in paths.items()}
     if not images or len(images) != len(paths):
         found = f"{len(paths)} files with {len(images)} names"
-        raise UserError(f"{folder}: expected images CITY/CITY_SSSSSS_FFFFFF_leftImg8bit.png, found {found}: unpack it")
+        raise UserError(
+            f"{folder}: expected images CITY/CITY_SSSSSS_FFFFFF_leftImg8bit.png, found {found}: unpack the images there"
+        )
     return images
 
 

@@ -20,7 +20,7 @@ import torch
 from spacemeshlab.checkpoint import load_checkpoint
 from spacemeshlab.weights import load_weights
 
-RECIPE = ("toycity", "crop=32x64", "rates=1,2", "iterations=12", "validate_every=2", "batch_size=4", "scale=0.25")
+RECIPE = ("toycity", "crop=32x64", "rates=1,2", "iterations=12", "validate_every=2", "batch_size=4", "scale=1")
 """A small run that writes a checkpoint every second step: many kills hit a write."""
 
 TRAIN = Path(__file__).parents[1] / "scripts" / "train.py"

@@ -111,7 +111,10 @@ def generate(
         return out
     work = [(split, index) for split, count in counts.items() for index in range(count)]
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"expected to make {out}, found: {error.strerror.lower()}: choose another folder") from None
     try:
         for split, index in tqdm(work, desc="ToyCity", unit="scene", disable=not progress):
             _write(partial, split, index, *scene(index, split, size, seed))
