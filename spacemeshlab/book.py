@@ -11,12 +11,20 @@ import numpy as np
 import torch
 
 from spacemeshlab.data import toycity
+from spacemeshlab.doctor import check_packages
 from spacemeshlab.errors import UserError
 from spacemeshlab.viz import BLUE, GREEN, ORANGE, PINK, RED, SKY
 
 
 def setup(seed: int = 0) -> None:
-    """Start a chapter: seed Python, NumPy and PyTorch, print tensors to three digits, and dress the figures."""
+    """Start a chapter: check the packages, seed Python, NumPy and PyTorch, print to three digits, dress the figures.
+
+    Raises:
+        UserError: a package that is missing or too old; says how to mend it, and on a hosted notebook not by pip.
+    """
+    for finding in check_packages():
+        if finding.kind == "problem":
+            raise UserError(f"expected the packages that the chapters need, found {finding.text}: {finding.remedy}")
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  libraries still draw from the global generator
     torch.manual_seed(seed)

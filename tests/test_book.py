@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import random
 
@@ -24,6 +25,17 @@ def _settings_stay_in_the_test():
 def draws(seed: int) -> tuple:
     setup(seed)
     return random.random(), np.random.rand(), torch.rand(()).item()  # noqa: NPY002
+
+
+def test_setup_refuses_a_package_that_is_too_old_before_a_chapter_fails_at_it(monkeypatch):
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.4.0" if name == "torch" else version(name))
+    with pytest.raises(UserError, match=r"found torch 2.4.0, expected >=2.11: pip install") as refused:
+        setup()
+    assert "\n" not in str(refused.value)
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    with pytest.raises(UserError, match="found torch 2.4.0, expected >=2.11: keep Colab's own torch: .* do not use pip"):
+        setup()
 
 
 def test_setup_makes_every_generator_repeat_itself_and_another_seed_differs():
