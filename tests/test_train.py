@@ -199,7 +199,7 @@ def test_another_recipes_run_is_refused_and_stays_as_it_was(tiny, toycity_dir, t
 
 
 def test_a_loss_that_is_no_number_stops_with_step_rate_and_files_and_the_checkpoint_stays(tiny, toycity_dir, tmp_path):
-    recipe = small("lr=1e30", "validate_every=1")
+    recipe = small("lr=1e6", "weight_decay=1e6", "validate_every=1")
     with pytest.raises(UserError, match=r"expected a finite loss, found (nan|inf) at iteration") as stopped:
         train_quietly(recipe, toycity_dir, tmp_path)
     at = int(re.search(r"at iteration (\d)", str(stopped.value))[1])

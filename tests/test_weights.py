@@ -138,7 +138,6 @@ def test_a_newer_format_is_refused(file, version):
         {"file_values": "7"},
         {"mean": "[0.5]"},
         {"std": '["a", "b", "c"]'},
-        {"recipe": "[]"},
     ],
     ids=str,
 )
@@ -268,3 +267,9 @@ def test_the_real_networks_differences_name_the_recipes_field(stored, built, lin
         net, other = SpaceMeshLab(**usual | built), SpaceMeshLab(**usual | stored)
     with pytest.raises(UserError, match=line):
         load_state(net, other.state_dict(), "a.safetensors")
+
+
+def test_a_recipe_that_is_none_is_refused_with_the_files_name(file):
+    rewrite(file, recipe="[]")
+    with pytest.raises(UserError, match=r"model.safetensors: expected the values of a recipe, found others"):
+        load_weights(file)
