@@ -42,9 +42,8 @@ def choose(names: Iterable[str], root: Path = ROOT) -> list[Path]:
     chosen = [(name, [path for path in known if name in (path.name, path.stem, path.stem[:2])]) for name in names]
     for name, found in chosen:
         if not found:
-            raise UserError(
-                f"expected chapters out of {', '.join(path.stem for path in known)}; got {name!r}: choose some of these"
-            )
+            stems = ", ".join(path.stem for path in known)
+            raise UserError(f"expected chapters out of {stems}; got {name!r}: choose some of these")
     return [found[0] for _, found in chosen] or known
 
 
@@ -111,9 +110,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="number or file name; default: all")
     parser.add_argument("--recipe", default="toycity", help="a name out of spacemeshlab.recipe (default: toycity)")
     parser.add_argument("--data-root", type=Path, help="where the recipe's data set is")
-    parser.add_argument(
-        "--run-dir", type=Path, help="where the run's files go (default: the chapter's, or runs/RECIPE)"
-    )
+    parser.add_argument("--run-dir", type=Path, help="the run's files (default: the chapter's, or runs/RECIPE)")
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
     parser.add_argument("--timeout", type=int, help="seconds a cell (default: 900 for toycity, else none)")
     return parser.parse_args()

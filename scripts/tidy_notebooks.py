@@ -135,7 +135,7 @@ def main() -> None:
     arguments, untidy = parser.parse_args(), []
     for path in arguments.notebooks or chapters():
         if not path.is_file():
-            raise UserError(f"expected a notebook, found no file {path}")
+            raise UserError(f"expected a notebook, found no file {path}: name one of book/")
         before = nbformat.read(path, as_version=4)
         if (after := tidy(before)) != nbformat.read(path, as_version=4):
             untidy.append(path.name)

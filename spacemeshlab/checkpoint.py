@@ -19,7 +19,6 @@ import contextlib
 import errno
 import json
 import os
-import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -36,7 +35,7 @@ except ImportError:  # Windows: two runs in one folder are then not noticed
 from spacemeshlab.errors import UserError
 from spacemeshlab.recipe import Recipe
 
-_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM, errno.EISDIR)
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -83,8 +82,8 @@ def load_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         )
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).split(".")[0].split("\n")[0]
+    except Exception as error:  # bytes that are no checkpoint make torch.load fail in many ways
+        reason = str(error).split(".")[0].split("\n")[0] or type(error).__name__
         raise UserError(
             f"expected a checkpoint at {path}, but it can't be read ({reason}): delete it, or train again"
         ) from None
@@ -174,7 +173,8 @@ class RunDirectory:
         """Drop the log lines of steps that were not saved, so that a resumed run logs each step once."""
         if not self.metrics.exists():
             return
-        lines = [line for line in self.metrics.read_text().splitlines() if _iteration(line) <= iteration]
+        with _no_room_is_the_users_to_mend(self.metrics):
+            lines = [line for line in self.metrics.read_text().splitlines() if _iteration(line) <= iteration]
         text = "".join(f"{line}\n" for line in lines)
         write_atomically(self.metrics, lambda draft: draft.write_text(text))
 
@@ -240,7 +240,7 @@ def _read_run(run_dir: str | Path, entry: str) -> dict:
         raise UserError(
             f"expected a run directory with a recipe.json, found none in {run_dir}: train there first"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f"expected a run's recipe in {path}, found something else: restore the file, or train again"
         ) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,7 @@ from spacemeshlab.models.network import SpaceMeshLab
 from spacemeshlab.recipe import Recipe
 from spacemeshlab.step import build_network
 from spacemeshlab.views import predict_logits
-from spacemeshlab.weights import load_state, load_weights
+from spacemeshlab.weights import check_labels, load_state, load_weights
 
 TILE = (1024, 2048)
 """Rows and columns of the parts that a large picture is labelled in: a Cityscapes image."""
@@ -126,9 +125,7 @@ def load_network(source: str | Path, checkpoint: str = "last") -> TrainedNetwork
     file = _choose(Path(source), checkpoint)
     state = _read_checkpoint(file) if file.suffix == ".ckpt" else _read_weights(file)
     recipe, labels = state["recipe"], DATASETS[state["recipe"].dataset].labels
-    for what in ("classes", "palette", "file_values"):
-        if what in state:
-            _check_table(what, getattr(labels, what), state[what], labels, file)
+    check_labels(labels, state, file)
     net = build_network(dataclasses.replace(recipe, pretrained=False), len(labels))
     load_state(net, state["model"], file)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -155,6 +152,8 @@ def _choose(source: Path, checkpoint: str) -> Path:
 def _read_checkpoint(file: Path) -> dict[str, Any]:
     state = load_checkpoint(file)
     missing = [name for name in ("classes", "mean", "std") if name not in state]
+    if not isinstance(state["model"], dict) or not all(isinstance(one, Tensor) for one in state["model"].values()):
+        raise UserError(f"expected tensors by name in the entry model of {file}, found others: name another checkpoint")
     if missing:
         raise UserError(f"expected the entry {missing[0]} in {file}, found none: use the version that wrote it")
     try:
@@ -168,18 +167,3 @@ def _read_weights(file: Path) -> dict[str, Any]:
     return {"model": weights.tensors} | {
         field.name: getattr(weights, field.name) for field in dataclasses.fields(weights) if field.name != "tensors"
     }
-
-
-def _check_table(what: str, ours: Sequence, stored: Sequence, labels: LabelSet, file: Path) -> None:
-    """Refuse other classes, another order, other colours: every prediction would be read as something else."""
-    remedy = "use the version of spacemeshlab that trained it, or train again"
-    if len(stored) != len(ours):
-        raise UserError(f"expected the {len(ours)} classes of {labels.name}, found {len(stored)} in {file}: {remedy}")
-    kind = {"classes": "name", "palette": "colour", "file_values": "label value"}[what]
-    for index, (expected, found) in enumerate(zip(ours, stored, strict=True)):
-        found = tuple(found) if isinstance(found, list) else found
-        if found != expected:
-            raise UserError(
-                f"expected class {index} of {labels.name} with the {kind} {expected!r}, found {found!r} in {file}: "
-                f"{remedy}"
-            )

@@ -77,15 +77,18 @@ def sync_batch_norm(device: torch.device) -> bool:
     return world_size() > 1 and device.type == "cuda"
 
 
+def check_precision(recipe: Recipe) -> None:
+    """Refuse float16 without a GPU: Lightning would quietly take bfloat16."""
+    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+        raise UserError("expected a GPU for precision=16-mixed, found none: set precision=bf16-mixed or 32-true")
+
+
 def check_batch(recipe: Recipe, device: torch.device) -> int:
     """Images that one process takes at a time.
 
     Raises:
-        UserError: a batch that the processes and parts cannot share evenly; batch norm over a single image; a precision
-            that the device does not have.
+        UserError: a batch that the processes and parts cannot share evenly; batch norm over a single image.
     """
-    if recipe.precision == "16-mixed" and device.type != "cuda":
-        raise UserError("expected a GPU for precision=16-mixed, found none: set precision=bf16-mixed or 32-true")
     processes = world_size()
     parts = processes * recipe.accumulate
     if recipe.batch_size % parts:

@@ -37,13 +37,13 @@ _LEAST = {
     "workers": 0,
     "validate_every": 1,
 }
-_MOST = {  # beyond these nothing can be computed: the loss, an image or the generator overflows
+_MOST = {  # far beyond anything of use; without a limit the loss, an image or the generator overflows
     "seed": 2**63 - 1,
-    "lr": 1e6,
+    "lr": 10**6,
     "momentum": 1,
-    "weight_decay": 1e6,
-    "aux_weight": 1e6,
-    "poly_power": 1e6,
+    "weight_decay": 10**6,
+    "aux_weight": 10**6,
+    "poly_power": 10**6,
     "scale": 100,
 }
 _FORMS = {
@@ -115,9 +115,11 @@ class Recipe:
                 raise UserError(f"{field} must be positive, got {getattr(self, field)}: {field}={usual} is usual")
         for field, most in _MOST.items():
             if not getattr(self, field) <= most:
-                raise UserError(f"{field} must be at most {most:g}, got {getattr(self, field)}: set a smaller {field}")
+                raise UserError(f"{field} must be at most {most}, got {getattr(self, field)}: set a smaller {field}")
         if not 0 < self.scale_range[0] <= self.scale_range[1] <= _MOST["scale"]:
-            raise UserError(f"scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got {self.scale_range}: try 0.5-2")
+            raise UserError(
+                f"scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got {self.scale_range}: try scale_range=0.5-2"
+            )
         if not self.rates or self.rates[0] < 1 or any(a >= b for a, b in itertools.pairwise(self.rates)):
             raise UserError(f"rates must increase from 1 or more, got {self.rates}: try rates=1-18 or rates=6,12,18")
         parts = self.devices * self.accumulate
@@ -156,6 +158,8 @@ class Recipe:
             UserError: fields or values that a recipe does not have.
         """
         try:
+            if not isinstance(values, dict):
+                raise TypeError(f"a {type(values).__name__}")
             unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
             if unknown:
                 raise UserError(
@@ -165,7 +169,7 @@ class Recipe:
             return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
         except UserError:
             raise
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError) as error:
             raise UserError(
                 f"expected the values of a recipe, found others ({error}): restore them, or train again"
             ) from None

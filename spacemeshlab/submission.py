@@ -221,7 +221,7 @@ def _size(image: Path) -> tuple[int, int]:
     try:
         with Image.open(image) as picture:
             return picture.size
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{image}: expected an image, found none that opens ({error}): restore it") from None
 
 

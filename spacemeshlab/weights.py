@@ -7,7 +7,7 @@ with their colours and label values, and the normalisation, each as JSON, so nob
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +141,33 @@ def load_state(net: nn.Module, tensors: Mapping[str, Tensor], source: str | Path
     if differing:
         raise UserError(_explain(differing, wanted, found, source))
     net.load_state_dict({name: found[_plain(name)] for name in own})
+
+
+def check_labels(labels: LabelSet, stored: Mapping[str, Sequence], source: str | Path) -> None:
+    """Refuse weights of other classes, of another order or with other colours: all would be read as something else.
+
+    Args:
+        labels: the data set's.
+        stored: what the file holds of ``classes``, ``palette`` and ``file_values``.
+        source: the file; for the message.
+
+    Raises:
+        UserError: names the first class that differs.
+    """
+    remedy = "use the version of spacemeshlab that trained it, or train again"
+    for what, word in (("classes", "name"), ("palette", "colour"), ("file_values", "label value")):
+        ours, theirs = getattr(labels, what), stored.get(what, getattr(labels, what))
+        if len(theirs) != len(ours):
+            raise UserError(
+                f"expected the {len(ours)} classes of {labels.name}, found {len(theirs)} in {source}: {remedy}"
+            )
+        for index, (expected, found) in enumerate(zip(ours, theirs, strict=True)):
+            found = tuple(found) if isinstance(found, list) else found
+            if found != expected:
+                raise UserError(
+                    f"expected class {index} of {labels.name} with the {word} {expected!r}, found {found!r} in "
+                    f"{source}: {remedy}"
+                )
 
 
 def _plain(name: str) -> str:

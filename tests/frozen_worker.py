@@ -10,9 +10,10 @@ import sys
 import torch
 from torch import nn
 
-import spacemeshlab.train as module
+import spacemeshlab.run as module
 from spacemeshlab.recipe import Recipe, get_recipe
 from spacemeshlab.step import build_network
+from spacemeshlab.train import train
 
 SMALL = ("crop=32x64", "rates=1,2", "batch_size=8", "iterations=3", "validate_every=2", "scale=1")
 
@@ -28,7 +29,7 @@ def frozen(recipe: Recipe, num_classes: int) -> nn.Module:
 def main(data_root: str, run_dir: str, *overrides: str) -> None:
     torch.set_num_threads(1)
     module.build_network, module.LOG_EVERY = frozen, 1
-    module.train(get_recipe("toycity", [*SMALL, *overrides]), data_root, run_dir)
+    train(get_recipe("toycity", [*SMALL, *overrides]), data_root, run_dir)
 
 
 if __name__ == "__main__":

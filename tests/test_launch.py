@@ -108,9 +108,7 @@ def test_an_older_runs_mistake_is_not_taken_for_this_ones(stand_in, files):
 
 def test_a_crash_shows_the_end_of_the_log(stand_in, files):
     stand_in("for n in range(50): print('line', n)\nraise KeyError('x')")
-    with pytest.raises(
-        RuntimeError, match=r"(?s)exit code 1; the end of .*\nline 49\nTraceback.*KeyError: 'x'$"
-    ):
+    with pytest.raises(RuntimeError, match=r"(?s)exit code 1; the end of .*\nline 49\nTraceback.*KeyError: 'x'$"):
         launch(small(), "data", files, progress=False)
 
 

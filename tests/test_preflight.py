@@ -20,6 +20,7 @@ from spacemeshlab.preflight import (
     check_batch,
     check_disk,
     check_memory,
+    check_precision,
     preflight,
     probe,
     summary,
@@ -74,7 +75,6 @@ def test_a_process_takes_its_share_of_a_part(processes, count, device, overrides
         (3, GPU, [], "a multiple of 3 processes times accumulate=1, found 4: set batch_size=6"),
         (1, GPU, ["accumulate=4"], r"at least two images for batch norm, found one: .*; set accumulate=2"),
         (4, CPU, [], r"at least two images for batch norm, found one: .*; set batch_size=8"),
-        (1, CPU, ["precision=16-mixed"], "a GPU for precision=16-mixed, found none: set precision=bf16-mixed"),
     ],
 )
 def test_a_batch_that_cannot_be_trained_with_is_refused_with_one_that_can(processes, count, device, overrides, message):
@@ -82,6 +82,14 @@ def test_a_batch_that_cannot_be_trained_with_is_refused_with_one_that_can(proces
     with pytest.raises(UserError, match=message) as refused:
         check_batch(small(*overrides), device)
     assert "\n" not in str(refused.value)
+
+
+def test_float16_needs_a_gpu(monkeypatch):
+    check_precision(small("precision=bf16-mixed"))
+    with pytest.raises(UserError, match="a GPU for precision=16-mixed, found none: set precision=bf16-mixed"):
+        check_precision(small("precision=16-mixed"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    check_precision(small("precision=16-mixed"))
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])

@@ -117,7 +117,10 @@ def test_a_value_of_the_wrong_type_says_what_is_expected(pair, expected):
         (["rates=18-1"], "rates must increase"),
         (["backbone=vgg"], "backbone must be one of resnet18, resnet34, resnet50, resnet101, got 'vgg'"),
         (["context=pyramid"], "context must be one of metrocon2, aspp, got 'pyramid'"),
-        (["dataset=kitti"], "dataset must be one of cityscapes, camvid, pascal-context, pascal-context-60, got 'kitti'"),
+        (
+            ["dataset=kitti"],
+            "dataset must be one of cityscapes, camvid, pascal-context, pascal-context-60, got 'kitti'",
+        ),
         (["precision=fp8"], "precision must be one of 32-true, bf16-mixed, 16-mixed, got 'fp8'"),
         (["iterations=0"], "iterations must be at least 1"),
         (["validate_every=0"], "validate_every must be at least 1"),
@@ -128,8 +131,19 @@ def test_a_value_of_the_wrong_type_says_what_is_expected(pair, expected):
         (["aux_weight=-1"], "aux_weight must be at least 0"),
         (["lr=0"], "lr must be positive, got 0.0: lr=0.01 is usual"),
         (["lr=nan"], "lr must be positive, got nan"),
+        (["lr=inf"], "lr must be at most 1000000, got inf: set a smaller lr"),
+        (["momentum=1.1"], "momentum must be at most 1, got 1.1"),
+        (["weight_decay=inf"], "weight_decay must be at most 1000000, got inf"),
+        (["aux_weight=inf"], "aux_weight must be at most 1000000, got inf"),
+        (["poly_power=inf"], "poly_power must be at most 1000000, got inf"),
+        (["scale=inf"], "scale must be at most 100, got inf"),
+        (["scale_range=1-inf"], "scale_range must be LOW-HIGH"),
+        ([f"seed={2**63}"], f"seed must be at most {2**63 - 1}, got {2**63}: set a smaller seed"),
         (["scale=-1"], "scale must be positive"),
-        (["scale_range=2-0.5"], "scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got (2.0, 0.5): try 0.5-2"),
+        (
+            ["scale_range=2-0.5"],
+            "scale_range must be LOW-HIGH with 0 < LOW <= HIGH, got (2.0, 0.5): try scale_range=0.5-2",
+        ),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_with_a_better_one(pairs, expected):
@@ -164,6 +178,12 @@ def test_fields_of_another_version_are_named_and_missing_ones_take_the_papers_va
     with pytest.raises(UserError, match=r"unknown fields \['colour'\]: it was written by another version"):
         Recipe.from_dict(Recipe().as_dict() | {"colour": 1})
     assert Recipe.from_dict({"name": "old"}) == Recipe(name="old")
+
+
+@pytest.mark.parametrize("values", [3, None, ["name"], {"crop": 7}, {"crop": [1, 2, 3]}, {"iterations": "many"}])
+def test_what_is_no_recipe_is_refused(values):
+    with pytest.raises(UserError, match=r"recipe, found .*train again$"):
+        Recipe.from_dict(values)
 
 
 def test_every_field_has_a_comment_and_the_papers_fields_say_paper_or_reading():

@@ -19,15 +19,15 @@ from lightning.fabric.plugins import MixedPrecision
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-import spacemeshlab.train as module
+import spacemeshlab.run as module
 from spacemeshlab.checkpoint import RunDirectory, load_checkpoint
 from spacemeshlab.data import open_dataset
 from spacemeshlab.data.loaders import BatchPlan
 from spacemeshlab.data.transforms import MEAN, STD
 from spacemeshlab.errors import UserError
 from spacemeshlab.recipe import Recipe, get_recipe
-from spacemeshlab.step import poly_lr
-from spacemeshlab.train import train, training_step
+from spacemeshlab.step import poly_lr, training_step
+from spacemeshlab.train import train
 
 
 class TinyNetwork(nn.Module):
@@ -375,7 +375,7 @@ def test_the_scale_of_float16_losses_comes_back_too(tiny, toycity_dir, tmp_path,
     def fabric(_: Recipe) -> L.Fabric:
         return L.Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
 
-    monkeypatch.setattr(module, "_fabric", fabric)
+    monkeypatch.setattr("spacemeshlab.train._fabric", fabric)
     with monkeypatch.context() as patch:
         kill_at(4, patch)
         with pytest.raises(KeyboardInterrupt):

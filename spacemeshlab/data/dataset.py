@@ -183,7 +183,7 @@ def _decode(path: Path) -> Image.Image:
             return image
     except FileNotFoundError:
         raise UserError(f"{path}: expected an image, found no such file: restore it from the download") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split()).replace(f" {str(path)!r}", "")
         raise UserError(
             f"{path}: expected a complete image, found {path.stat().st_size} bytes that do not decode ({reason}): "

@@ -175,7 +175,7 @@ def _check(size: tuple[int, int], **counts: int) -> None:
     height, width = size
     if height % 16 or width % 16 or height < 64 or width < 128:
         better = f"{max(64, round(height / 16) * 16)}x{max(128, round(width / 16) * 16)}"
-        raise UserError(f"size must be multiples of 16, at least 64x128; got {height}x{width}: try {better}")
+        raise UserError(f"size must be multiples of 16, at least 64x128; got {height}x{width}: choose size {better}")
     for name, count in counts.items():
         if count < 0:
             raise UserError(f"{name} must be 0 or more, got {count}: try {name}=0")

@@ -162,7 +162,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("size", [(100, 256), (128, 250), (48, 128), (64, 112)])
 def test_a_size_that_does_not_fit_is_an_error_with_a_remedy(size, tmp_path):
-    with pytest.raises(UserError, match=rf"at least 64x128; got {size[0]}x{size[1]}: try \d+x\d+"):
+    with pytest.raises(UserError, match=rf"at least 64x128; got {size[0]}x{size[1]}: choose size \d+x\d+"):
         toycity.generate(tmp_path / "city", 1, 1, size, progress=False)
 
 
@@ -171,6 +171,12 @@ def test_wrong_counts_and_splits_are_errors(tmp_path):
         toycity.generate(tmp_path / "city", -1, 1, SIZE, progress=False)
     with pytest.raises(UserError, match="expected a split out of train, val; got 'test'"):
         toycity.scene(0, "test")
+
+
+def test_a_place_where_no_folder_can_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"expected to make .*file/city, found: not a directory: choose another folder"):
+        toycity.generate(tmp_path / "file" / "city", 1, 1, SIZE, progress=False)
 
 
 def test_the_command_writes_a_city(tmp_path, monkeypatch, capsys):
@@ -185,4 +191,4 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(tmp_path / "city"), "--size", "big"])
     with pytest.raises(SystemExit, match="2"):
         runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert capsys.readouterr().err == "error: --size expects HxW, for example 256x512; got 'big'\n"
+    assert capsys.readouterr().err == "error: --size expects HxW, got 'big': try --size 256x512\n"

@@ -145,7 +145,8 @@ def test_a_part_that_was_done_is_kept_when_the_next_one_fails(call, tmp_path, mo
 def test_an_unknown_part_is_one_line_and_nothing_is_measured(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "measure_part", None)
     line = refused(script, "--only", "metrics", "speed", "--out", tmp_path / "cpu.json")
-    assert line == "error: expected parts out of operation, networks, growth, metrics, data; got 'speed'"
+    parts = "operation, networks, growth, metrics, data"
+    assert line == f"error: expected parts out of {parts}; got 'speed': choose some of these"
     assert not list(tmp_path.iterdir())
 
 

@@ -51,4 +51,4 @@ def test_the_chosen_checkpoint_is_exported_with_its_classes_and_normalisation(
 def test_a_missing_run_place_or_word_is_one_line(refused, run_dir, tmp_path):
     assert "expected a checkpoint at" in refused(script, tmp_path / "none", tmp_path / "net.onnx")
     assert "found a folder: choose another" in refused(script, run_dir, tmp_path)
-    assert "OUT.onnx; see --help" in refused(script, run_dir)
+    assert "required: OUT.onnx; see --help" in refused(script, run_dir)
