@@ -18,7 +18,7 @@ from spacemeshlab.errors import UserError
 from spacemeshlab.models.fuse import fold_batch_norms, inference_copy
 from spacemeshlab.models.network import DeepLabV3Plus, SpaceMeshLab
 from spacemeshlab.recipe import Recipe
-from spacemeshlab.train import training_step
+from spacemeshlab.step import training_step
 
 CLASSES = 19
 OURS, BASELINE, SMP, TORCHVISION = "SpaceMeshLab", "DeepLabV3Plus", "smp.DeepLabV3Plus", "torchvision.deeplabv3"

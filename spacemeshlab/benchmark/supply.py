@@ -21,7 +21,7 @@ from spacemeshlab.data.transforms import train_transform
 from spacemeshlab.errors import UserError
 from spacemeshlab.metrics import confusion_matrix
 from spacemeshlab.recipe import Recipe, get_recipe
-from spacemeshlab.train import build_network
+from spacemeshlab.step import build_network
 
 CLASSES = 19
 
