@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=ROOT / "book" / "results" / "rehearsal.json")
     arguments = parser.parse_args()
     recipe = get_recipe("cityscapes", arguments.override)
+    if arguments.iterations < 2 or arguments.iterations % 2:
+        raise UserError(f"expected an even number of --iterations, found {arguments.iterations}: 4 is usual")
     folder = arguments.folder.resolve()
     if folder.exists():
         raise UserError(f"expected a new folder, found {arguments.folder}: remove it, or name another with --folder")

@@ -1,6 +1,8 @@
 """Train a recipe, or go on where a run stopped.
 
 python scripts/train.py RECIPE [--data-root DIR] [--run-dir DIR] [key=value ...]
+python scripts/train.py RECIPE devices=4 ...                                  four GPUs (or processes) of this machine
+torchrun --nnodes=2 --nproc-per-node=4 ... scripts/train.py RECIPE ...        on each of two machines
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spacemeshlab.arguments import Parser
+from spacemeshlab.distributed import rank
 from spacemeshlab.errors import exit_codes
 from spacemeshlab.recipe import RECIPES, get_recipe
 from spacemeshlab.train import train
@@ -24,7 +27,8 @@ def main() -> None:
     recipe = get_recipe(arguments.recipe, arguments.overrides)
     run_dir = arguments.run_dir or Path("runs") / recipe.name
     train(recipe, arguments.data_root or Path("data") / recipe.name.removesuffix("-cpu"), run_dir)
-    print(f"done: {run_dir}")
+    if rank() == 0:
+        print(f"done: {run_dir}")
 
 
 if __name__ == "__main__":

@@ -71,9 +71,9 @@ class Stage:
         return self._anywhere(self.log.read())
 
     def _anywhere(self, text: str) -> str:
-        for folder in (self.folder, ROOT):
+        for folder in (self.folder, sys.prefix, ROOT):
             text = text.replace(f"{folder}/", "")
-        return text.replace(f"{sys.prefix}/", "")
+        return text
 
 
 def rehearse(stage: Stage, iterations: int, overrides: list[str], size: tuple[int, int]) -> dict:

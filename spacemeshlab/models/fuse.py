@@ -19,8 +19,9 @@ from spacemeshlab.models.network import SpaceMeshLab
 def inference_copy(net: nn.Module) -> nn.Module:
     """A frozen copy of one of our networks in eval mode: no batch norm behind convolutions, no auxiliary head.
 
-    Every ``nn.Conv2d`` that its parent registers right before an ``nn.BatchNorm2d`` of its width is taken to run right
-    before it. This holds for everything in this package and in torchvision's ResNets; of another network nobody knows.
+    Every ``nn.Conv2d`` that its parent registers right before a batch norm of its width, synchronised over GPUs or not,
+    is taken to run right before it. This holds for everything in this package and in torchvision's ResNets; of another
+    network nobody knows.
 
     Args:
         net: a :class:`SpaceMeshLab`, plain, compiled or wrapped by Fabric; it stays as it is. Its copy is plain,
@@ -50,7 +51,7 @@ def fold_batch_norms(net: nn.Module) -> None:
         for (name, conv), (follower, norm) in itertools.pairwise(list(parent.named_children())):
             if (
                 isinstance(conv, nn.Conv2d)
-                and isinstance(norm, nn.BatchNorm2d)
+                and isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)
                 and norm.num_features == conv.out_channels
             ):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))

@@ -48,6 +48,17 @@ def test_only_metrocon2_keeps_a_batch_norm_for_its_convolution_is_no_module(keyw
     assert {module for module in fast.modules() if isinstance(module, nn.BatchNorm2d)} <= own
 
 
+def test_batch_norm_that_was_synchronised_over_gpus_is_folded_too():
+    net = trained()
+    fast, synchronised = (
+        inference_copy(net),
+        inference_copy(nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(net))),
+    )
+    images = torch.randn(1, 3, 35, 48)
+    assert len(list(fast.modules())) == len(list(synchronised.modules()))
+    testing.check_same(synchronised(images)["out"], fast(images)["out"], tolerance=1e-6)
+
+
 def test_the_network_stays_as_it_was_and_shares_nothing_with_its_copy():
     net = trained()
     net.backbone.bn1.eval()
