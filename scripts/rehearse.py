@@ -1,6 +1,6 @@
 """A dress rehearsal of the real thing: the recipe cityscapes at full size, on ToyCity, through every command.
 
-python scripts/rehearse.py [--iterations 4] [--folder DIR] [--stand-in-weights] [--override KEY=VALUE ...]
+python scripts/rehearse.py [--iterations 2] [--folder DIR] [--stand-in-weights] [--override KEY=VALUE ...]
 
 Writes what each command took and what came out to book/results/rehearsal.json, and what they said to rehearsal.log.
 """
@@ -22,7 +22,7 @@ from spacemeshlab.rehearsal import ROOT, Stage, rehearse, stand_in_weights
 @exit_codes
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("--iterations", type=int, default=4, help="even; half of them before the notebook is killed")
+    parser.add_argument("--iterations", type=int, default=2, help="even; half of them before the notebook is killed")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "rehearsal", help="for its files; a new one")
     parser.add_argument("--stand-in-weights", action="store_true", help="random numbers instead of ImageNet weights")
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE")
@@ -31,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = get_recipe("cityscapes", arguments.override)
     if arguments.iterations < 2 or arguments.iterations % 2:
-        raise UserError(f"expected an even number of --iterations, found {arguments.iterations}: 4 is usual")
+        raise UserError(f"expected an even number of --iterations, found {arguments.iterations}: 2 is enough")
     folder = arguments.folder.resolve()
     if folder.exists():
         raise UserError(f"expected a new folder, found {arguments.folder}: remove it, or name another with --folder")
