@@ -122,7 +122,9 @@ RECIPES = [
     ),
     case("more images in a batch than in the set", "train", lambda p: p.train("batch_size=8"), r"found 4: set", FOLDER),
     case("folder is there", "rehearse", lambda p: ["--folder", p.folder()], r"a new folder, found .*: remove it"),
-    case("odd iterations", "rehearse", lambda p: ["--iterations", 3, "--folder", p / "new"], r"an even number .* 3: 2 is"),
+    case(
+        "odd iterations", "rehearse", lambda p: ["--iterations", 3, "--folder", p / "new"], r"an even number .* 3: 2 is"
+    ),
     case("unknown recipe", "execute_book", lambda p: ["--recipe", "camvit"], r"a recipe out of .*; got 'camvit'"),
     case("unknown recipe", "doctor", lambda p: ["--recipe", "camvit"], r"a recipe out of .*; got 'camvit'"),
 ]
