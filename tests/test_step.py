@@ -8,24 +8,11 @@ import lightning as L
 import pytest
 import torch
 from lightning.fabric.plugins import MixedPrecision
-from torch import Tensor, nn
+from test_train import TinyNetwork
 
 from spacemeshlab.data.labels import IGNORE_INDEX
 from spacemeshlab.recipe import get_recipe
 from spacemeshlab.step import build_network, poly_lr, segmentation_loss, training_step
-
-
-class TinyNetwork(nn.Module):
-    """Two heads and a batch norm."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.out, self.aux = nn.Conv2d(8, num_classes, 1), nn.Conv2d(8, num_classes, 1)
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features = self.features(images)
-        return {"out": self.out(features), "aux": self.aux(features)}
 
 
 def small(*overrides: str):
