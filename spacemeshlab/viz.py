@@ -1,7 +1,7 @@
 """The pictures that several chapters share. Each function draws with matplotlib and returns the figure.
 
-Colours of classes come from the data set's :class:`~spacemeshlab.data.labels.LabelSet`; everything else uses Okabe and
-Ito's colours, which colour-blind readers can tell apart.
+Colours of classes come from the data set's :class:`~spacemeshlab.data.labels.LabelSet`, all others from
+:mod:`spacemeshlab.diagram`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Patch
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from spacemeshlab.data.labels import IGNORE_INDEX, LabelSet
+from spacemeshlab.diagram import BLUE, GREEN, INK, ORANGE, PINK, RED, SKY, Diagram
 
-BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
-PARTS = ("backbone", "spam", "exchange", "context", "decoder", "aux")
+_COLOURS = {
+    "image": None,
+    "backbone": BLUE,
+    "spam": GREEN,
+    "exchange": GREEN,
+    "context": ORANGE,
+    "decoder": PINK,
+    "aux": SKY,
+    "logits": None,
+}
+PARTS = tuple(_COLOURS)
 """Parts of :func:`network_map` that can be lit."""
-
-_INK, _FAINT = "#222222", "#B5B5B5"
 
 
 def colourise(target: Tensor, labels: LabelSet) -> np.ndarray:
@@ -117,84 +125,53 @@ def network_map(*lit: str) -> Figure:
     unknown = set(lit) - set(PARTS)
     if unknown:
         raise ValueError(f"lit must name parts out of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
-    figure, ax = plt.subplots(figsize=(10, 3.9))
-    ax.set(xlim=(0, 16.2), ylim=(-0.55, 5.6))
-    ax.set_axis_off()
-    drawing = _Map(ax, set(lit) or set(PARTS))
-    drawing.draw()
-    return figure
+    drawing = _Map(set(lit) or set(PARTS))
+    drawing.paths()
+    drawing.ends()
+    return drawing.sheet.figure
 
 
 class _Map:
     """Draws :func:`network_map`: the backbone below, the memo above, context and decoder at the right."""
 
-    def __init__(self, ax: Axes, lit: set[str]) -> None:
-        self.ax, self.lit = ax, lit
-        self.colours = dict(zip(PARTS, (BLUE, GREEN, GREEN, ORANGE, PINK, SKY), strict=True))
+    def __init__(self, lit: set[str]) -> None:
+        self.sheet = Diagram(16.2, 5.7)
+        self.lit = lit
 
-    def draw(self) -> None:
-        self.box("", 0.1, 2.2, 1.3, 1.2, "image", "3 × H × W")
+    def paths(self) -> None:
+        """Backbone, memo and the exchanges between them."""
         blocks = (("64", "4"), ("256", "4"), ("512", "8"), ("1024", "16"), ("2048", "16"))
         memo = ("4", "16", None, "4", "8")
         for index, ((width, stride), channels) in enumerate(zip(blocks, memo, strict=True)):
             x = 2.0 + 1.95 * index
-            self.box("backbone", x, 0.6, 1.5, 1.2, f"block {index + 1}", f"{width} at 1/{stride}")
+            self.box("backbone", x, 1.1, 1.5, 1.2, f"block {index + 1}", f"{width} at 1/{stride}")
             if index:
-                self.arrow("backbone", (x - 0.45, 1.2), (x, 1.2))
+                self.arrow("backbone", (x - 0.45, 1.7), (x, 1.7))
             if channels is None:
                 continue
-            self.box("spam", x, 3.8, 1.5, 1.2, "SpaM block", f"{channels} at 1/1")
+            self.box("spam", x, 4.3, 1.5, 1.2, "SpaM block", f"{channels} at 1/1")
             if index:
-                self.arrow("spam", (x - (2.4 if index == 3 else 0.45), 4.4), (x, 4.4))
-            self.arrow("exchange", (x + 0.5, 1.8), (x + 0.5, 3.8), "up")
-            self.arrow("exchange", (x + 1.0, 3.8), (x + 1.0, 1.8), "down")
-        self.line("backbone", (0.75, 2.2), (0.75, 1.2), (2.0, 1.2))
-        self.line("spam", (0.75, 3.4), (0.75, 4.4), (2.0, 4.4))
-        self.box("context", 11.75, 0.6, 1.7, 1.2, "MetroCon²", "1296 at 1/16")
-        self.arrow("context", (11.3, 1.2), (11.75, 1.2))
-        self.box("decoder", 12.0, 3.0, 1.7, 1.4, "decoder", "81 + 128\nat 1/4")
-        self.arrow("decoder", (12.85, 1.8), (12.85, 3.0), "up")
-        self.arrow("decoder", (11.3, 4.2), (12.0, 4.0))
-        self.box("", 14.6, 3.1, 1.5, 1.2, "logits", "K × H × W")
-        self.arrow("decoder", (13.7, 3.7), (14.6, 3.7))
-        self.box("aux", 11.75, -0.5, 1.7, 0.85, "auxiliary", "K at 1/16")
-        self.line("aux", (10.55, 0.6), (10.55, -0.08), (11.75, -0.08))
+                self.arrow("spam", (x - (2.4 if index == 3 else 0.45), 4.9), (x, 4.9))
+            self.arrow("exchange", (x + 0.5, 2.3), (x + 0.5, 4.3), label="up", side=-1)
+            self.arrow("exchange", (x + 1.0, 4.3), (x + 1.0, 2.3), label="down")
+        self.arrow("backbone", (0.75, 2.7), (0.75, 1.7), (2.0, 1.7))
+        self.arrow("spam", (0.75, 3.9), (0.75, 4.9), (2.0, 4.9))
 
-    def colour(self, part: str) -> str:
-        return self.colours[part] if part in self.lit else _FAINT
+    def ends(self) -> None:
+        """What goes in, and everything behind the two paths."""
+        self.box("image", 0.1, 2.7, 1.3, 1.2, "image", "3 × H × W")
+        self.box("context", 11.75, 1.1, 1.7, 1.2, "MetroCon²", "1296 at 1/16")
+        self.arrow("context", (11.3, 1.7), (11.75, 1.7))
+        self.box("decoder", 12.0, 3.5, 1.7, 1.4, "decoder", "81 + 128\nat 1/4")
+        self.arrow("decoder", (12.85, 2.3), (12.85, 3.5), label="up")
+        self.arrow("decoder", (11.3, 4.7), (12.0, 4.5))
+        self.box("logits", 14.6, 3.6, 1.5, 1.2, "logits", "K × H × W")
+        self.arrow("decoder", (13.7, 4.2), (14.6, 4.2))
+        self.box("aux", 11.75, 0.05, 1.7, 0.85, "auxiliary", "K at 1/16")
+        self.arrow("aux", (10.55, 1.1), (10.55, 0.47), (11.75, 0.47))
 
     def box(self, part: str, x: float, y: float, width: float, height: float, title: str, shape: str) -> None:
-        on = not part or part in self.lit
-        edge = _INK if not part else self.colour(part)
-        face = "white" if not part or not on else edge + "2A"
-        self.ax.add_patch(
-            FancyBboxPatch((x, y), width, height, "round,pad=0,rounding_size=0.15", fc=face, ec=edge, lw=1.6)
-        )
-        ink, middle = (_INK if on else "#8A8A8A"), x + width / 2
-        lines = shape.count("\n") + 1
-        self.ax.text(
-            middle, y + height * (0.66 + 0.06 * (lines - 1)), title, ha="center", va="center", color=ink, fontsize=9
-        )
-        self.ax.text(middle, y + height * 0.3, shape, ha="center", va="center", color=ink, fontsize=8)
+        self.sheet.box(x, y, width, height, title, shape, _COLOURS[part], part in self.lit)
 
-    def arrow(self, part: str, start: tuple[float, float], end: tuple[float, float], label: str = "") -> None:
-        self.ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": self.colour(part), "lw": 1.5})
-        if label:
-            side = 0.1 if label == "down" or part == "decoder" else -0.1
-            x, y = (start[0] + end[0]) / 2 + side, (start[1] + end[1]) / 2
-            on = part in self.lit
-            self.ax.text(
-                x,
-                y,
-                label,
-                rotation=90,
-                ha="left" if side > 0 else "right",
-                va="center",
-                fontsize=7.5,
-                color=_INK if on else "#8A8A8A",
-            )
-
-    def line(self, part: str, *points: tuple[float, float]) -> None:
-        xs, ys = zip(*points[:-1], strict=True)
-        self.ax.plot(xs, ys, color=self.colour(part), lw=1.5)
-        self.arrow(part, points[-2], points[-1])
+    def arrow(self, part: str, *points: tuple[float, float], label: str = "", side: int = 1) -> None:
+        self.sheet.arrow(*points, colour=_COLOURS[part] or INK, label=label, side=side, lit=part in self.lit)
