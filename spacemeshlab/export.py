@@ -96,8 +96,7 @@ class TransposedMetroCon2(nn.Module):
     """MetroCon² in eval mode in words that ONNX has: a *transposed* convolution for each pair of rates.
 
     With stride 1, mirrored filters and the same padding, a transposed convolution is the convolution. It multiplies
-    first and shifts the few outputs, not the many inputs, and onnxruntime takes a fraction of the time for it. Batch
-    norm is folded into filters and biases.
+    first and shifts the few outputs, not the many inputs. Batch norm is folded into filters and biases.
 
     Shape: (N, C, H, W) -> (N, M·M·D, H, W).
     """

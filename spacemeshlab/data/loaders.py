@@ -165,7 +165,7 @@ def train_loader(
     view = SeededView(dataset)
     plan = BatchPlan(len(dataset), batch_size, seed, start=start, stop=iterations, rank=rank, world_size=world_size)
     if workers and len(plan):
-        _check_shared_memory(view[plan.batch(start)[0]], batch_size, workers)
+        check_shared_memory(view[plan.batch(start)[0]], batch_size, workers)
     return OneLineLoader(view, batch_sampler=plan, **_options(workers))
 
 
@@ -184,7 +184,7 @@ def _options(workers: int) -> dict:
     return options | {"persistent_workers": True, "prefetch_factor": _PREFETCH} if workers else options
 
 
-def _check_shared_memory(
+def check_shared_memory(
     sample: tuple[torch.Tensor, ...], batch_size: int, workers: int, folder: str = "/dev/shm"
 ) -> None:
     """Refuse now, in words, what would end later in a bus error: containers often have 64 MB of shared memory."""

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from spacemeshlab.data import CamVid
-from spacemeshlab.data.loaders import BatchPlan, SeededView, _check_shared_memory, _options, eval_loader, train_loader
+from spacemeshlab.data.loaders import BatchPlan, SeededView, check_shared_memory, _options, eval_loader, train_loader
 from spacemeshlab.data.transforms import eval_transform, train_transform
 from spacemeshlab.errors import UserError
 
@@ -213,6 +213,6 @@ def test_too_little_shared_memory_is_said_before_the_bus_error(tmp_path):
     with pytest.raises(
         UserError, match=r"shared memory for 4 loader processes, found \d+ MiB free in .*: set workers=0"
     ):
-        _check_shared_memory((huge,), batch_size=8, workers=4, folder=str(tmp_path))
-    _check_shared_memory((torch.zeros(1),), batch_size=1, workers=1, folder=str(tmp_path))
-    _check_shared_memory((huge,), batch_size=8, workers=4, folder=str(tmp_path / "absent"))
+        check_shared_memory((huge,), batch_size=8, workers=4, folder=str(tmp_path))
+    check_shared_memory((torch.zeros(1),), batch_size=1, workers=1, folder=str(tmp_path))
+    check_shared_memory((huge,), batch_size=8, workers=4, folder=str(tmp_path / "absent"))
