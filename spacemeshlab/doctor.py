@@ -18,7 +18,7 @@ import torchvision
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from spacemeshlab.data.loaders import check_shared_memory
+from spacemeshlab.data import loaders
 from spacemeshlab.errors import UserError
 from spacemeshlab.machine import memory_free, memory_total
 from spacemeshlab.recipe import Recipe
@@ -99,7 +99,7 @@ def check_shared_memory(recipe: Recipe | None = None, folder: str = "/dev/shm") 
     image = torch.empty(3, *recipe.crop, device="meta")
     target = torch.empty(recipe.crop, dtype=torch.int64, device="meta")
     try:
-        check_shared_memory((image, target), recipe.batch_size, recipe.workers, folder)
+        loaders.check_shared_memory((image, target), recipe.batch_size, recipe.workers, folder)
     except UserError as error:
         text, remedy = str(error).rsplit(": ", 1)
         return Finding("problem", f"recipe {recipe.name}: {text}", remedy)
