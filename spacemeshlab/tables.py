@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 from spacemeshlab.checkpoint import RunDirectory
 from spacemeshlab.errors import UserError
 from spacemeshlab.evaluate import describe, protocol
@@ -256,21 +258,7 @@ def difference(one: Summary, other: Summary) -> Difference | None:
 
 def student_t(degrees: int, level: float = 0.95) -> float:
     """The t for which Student's distribution has ``level`` of its mass in −t..t."""
-    low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / √degrees
-    for _ in range(60):
-        angle = (low + high) / 2
-        low, high = (angle, high) if _mass(angle, degrees) < level else (low, angle)
-    return math.tan(low) * math.sqrt(degrees)
-
-
-def _mass(angle: float, degrees: int) -> float:
-    """Between −t and t: a finite sum of powers of the cosine for whole degrees of freedom."""
-    odd = degrees % 2
-    total, term = (angle, math.sin(angle) * math.cos(angle)) if odd else (0.0, math.sin(angle))
-    for k in range(1, degrees // 2 + 1):
-        total += term
-        term *= math.cos(angle) ** 2 * (2 * k / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
-    return total * 2 / math.pi if odd else total
+    return float(stats.t.ppf((1 + level) / 2, degrees))
 
 
 def compare(table: int, recipe: Recipe, folder: str | Path) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.io import loadmat
 from tqdm import tqdm
 
 from spacemeshlab.data.labels import PASCAL_CONTEXT, PASCAL_CONTEXT_IDS
@@ -26,7 +27,6 @@ from spacemeshlab.errors import UserError
 
 _LAST_ID = 459
 _SHA1 = "169325d9f7e9047537fedca7b04de4dddf10b881"
-_EXTRA = 'pip install "spacemeshlab[pascal]"'
 _DOWNLOAD = f"download trainval_merged.json again (590 MB, sha1 {_SHA1})"
 _MARKER = "source.json"
 
@@ -39,12 +39,8 @@ def read_label_map(path: Path) -> np.ndarray:
     """Read one ``.mat`` file of the original release to (H, W) uint8 values 0..59.
 
     Raises:
-        UserError: scipy is missing; unreadable file, no LabelMap in it, one of 8 bits, ids that do not exist.
+        UserError: unreadable file, no LabelMap in it, one of 8 bits, ids that do not exist.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise UserError(f"{path}: expected scipy to read .mat files, found none: {_EXTRA}") from None
     try:
         with open(path, "rb") as file:  # not the name, to which scipy would try to add .mat
             values = loadmat(file, variable_names=["LabelMap"]).get("LabelMap")
@@ -105,7 +101,8 @@ def _decode(source: Path, folder: Path, progress: bool) -> dict[str, list[str]]:
     try:
         from pycocotools.mask import decode
     except ImportError:
-        raise UserError(f"{source}: expected pycocotools to decode its masks, found none: {_EXTRA}") from None
+        remedy = 'pip install "spacemeshlab[pascal]"'
+        raise UserError(f"{source}: expected pycocotools to decode its masks, found none: {remedy}") from None
 
     def mark(content: dict) -> None:
         write_atomically(folder / _MARKER, lambda draft: draft.write_text(json.dumps(content)))

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from spacemeshlab.data import CamVid
-from spacemeshlab.data.loaders import BatchPlan, SeededView, check_shared_memory, _options, eval_loader, train_loader
+from spacemeshlab.data.loaders import BatchPlan, SeededView, _options, check_shared_memory, eval_loader, train_loader
 from spacemeshlab.data.transforms import eval_transform, train_transform
 from spacemeshlab.errors import UserError
 
