@@ -30,6 +30,8 @@ FOLDER = ("run",)
 STARTED = ("run", "run/recipe.json")
 """A run that had begun: its recipe is what the same command needs to begin again."""
 
+TABLE = ("table1", "--recipe", "toycity")
+
 EXPECTED = r"\b(expected|must be|must increase|expects)\b"
 FOUND = r"\b(found|got|but)\b"
 REMEDY = r"[:;] ([^:;]*)$"
@@ -515,6 +517,13 @@ ARGUMENTS = [
         "unknown part", "benchmark", lambda p: ["--only", "speed", "--out", p / "r.json"], r"got 'speed': choose some"
     ),
     case("results of others", "benchmark", lambda p: ["--quick", "--out", p.file()], r"found something else: choose"),
+    case("table of the test server", "reproduce", lambda p: ["table3", "--recipe", "toycity"], r"choice: 'table3'"),
+    case("unknown row", "reproduce", lambda p: [*TABLE, "--rows", "r152"], r"expected rows out of .*; got 'r152'"),
+    case(
+        "row's own field", "reproduce", lambda p: [*TABLE, "--override", "spam=false"], r"decide.*got spam=false"
+    ),
+    case("no data", "reproduce", lambda p: [*TABLE, "--data-root", p / "none"], r"found no such folder"),
+    case("no title", "look", lambda p: [p.run(), "--data-root", p.data(), "--result", p / "r"], r"TITLE=RUN_DIR"),
     case("out below a file", "benchmark", lambda p: ["--quick", "--out", p.file() / "r"], r"expected to write .*, but"),
     case("unknown chapter", "execute_book", lambda p: ["77"], r"expected chapters out of 01.*; got '77': choose"),
     case("unknown override", "execute_book", lambda p: ["--override", "a=1"], r"one of the keys .* got 'a=1'"),
