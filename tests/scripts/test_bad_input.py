@@ -519,9 +519,7 @@ ARGUMENTS = [
     case("results of others", "benchmark", lambda p: ["--quick", "--out", p.file()], r"found something else: choose"),
     case("table of the test server", "reproduce", lambda p: ["table3", "--recipe", "toycity"], r"choice: 'table3'"),
     case("unknown row", "reproduce", lambda p: [*TABLE, "--rows", "r152"], r"expected rows out of .*; got 'r152'"),
-    case(
-        "row's own field", "reproduce", lambda p: [*TABLE, "--override", "spam=false"], r"decide.*got spam=false"
-    ),
+    case("row's own field", "reproduce", lambda p: [*TABLE, "--override", "spam=false"], r"decide.*got spam=false"),
     case("no data", "reproduce", lambda p: [*TABLE, "--data-root", p / "none"], r"found no such folder"),
     case("no title", "look", lambda p: [p.run(), "--data-root", p.data(), "--result", p / "r"], r"TITLE=RUN_DIR"),
     case("out below a file", "benchmark", lambda p: ["--quick", "--out", p.file() / "r"], r"expected to write .*, but"),
