@@ -5,13 +5,14 @@ Label maps are int64 (H, W) with 255 for void, masks bool (H, W). Nothing here c
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 from spacemeshlab.data.labels import IGNORE_INDEX
@@ -50,29 +51,9 @@ def border_errors(predictions: Iterable[Tensor], targets: Iterable[Tensor], radi
 
 
 def components(mask: Tensor) -> Tensor:
-    """Number the connected things in a mask, 8 neighbours a pixel: bool (H, W) -> int64 (H, W), 0 where it is False.
-
-    A flood fill in Python: made for thin things with few pixels.
-    """
-    rows, columns = mask.shape
-    number, found = torch.zeros(rows, columns, dtype=torch.int64), 0
-    places = [tuple(place) for place in mask.nonzero().tolist()]  # in reading order
-    left = set(places)
-    for start in places:
-        if start not in left:
-            continue
-        left.remove(start)
-        found += 1
-        stack, filled = [start], []
-        while stack:
-            row, column = stack.pop()
-            filled.append((row, column))
-            for place in itertools.product((row - 1, row, row + 1), (column - 1, column, column + 1)):
-                if place in left:
-                    left.remove(place)
-                    stack.append(place)
-        number[tuple(zip(*filled, strict=True))] = found
-    return number
+    """Number the connected things in a mask, 8 neighbours a pixel: bool (H, W) -> int64 (H, W), 0 where it is False."""
+    number, _ = ndimage.label(mask.numpy(), structure=np.ones((3, 3)))
+    return torch.from_numpy(number).long()
 
 
 @dataclass(frozen=True)

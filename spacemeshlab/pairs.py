@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import stats
 from torch import Tensor
 
 from spacemeshlab.data import SegmentationDataset
@@ -118,15 +120,8 @@ def tallness(rates: Sequence[int]) -> Tensor:
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:
     """Spearman's: the correlation of the ranks, so that a few large values do not decide alone. -1..1."""
-    ranks = torch.stack([_ranks(one.flatten()) for one in (a, b)])
-    return torch.corrcoef(ranks)[0, 1].item()
-
-
-def _ranks(values: Tensor) -> Tensor:
-    """Equal values share the mean of their places."""
-    smaller = (values[None, :] < values[:, None]).sum(1)
-    equal = (values[None, :] == values[:, None]).sum(1)
-    return smaller + (equal - 1) / 2
+    ranks = [stats.rankdata(one.flatten()) for one in (a, b)]  # equal values share the mean of their places
+    return float(np.corrcoef(ranks)[0, 1])
 
 
 def block_bootstrap(
@@ -145,7 +140,7 @@ def block_bootstrap(
     for _ in range(draws):
         chosen = torch.randint(len(blocks), (len(blocks),), generator=generator).tolist()
         found.append(statistic(torch.cat([blocks[index] for index in chosen])))
-    low, high = torch.tensor(found).quantile(torch.tensor([0.025, 0.975])).tolist()
+    low, high = np.quantile(found, [0.025, 0.975]).tolist()
     return low, high
 
 
