@@ -10,7 +10,7 @@ NOTEBOOKS := $(wildcard book/[0-9][0-9]-*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup book html execute test lint format lock toycity benchmark clean
+.PHONY: help setup book html site execute test lint format lock toycity benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ html: setup ## build the HTML from the notebooks as they are; warnings are error
 	@mkdir -p _build
 	@$(BIN)/jupyter-book build . -W -n --keep-going -q > _build/html.log 2>&1 || { cat _build/html.log; exit 1; }
 	@echo "the book is in $(CURDIR)/_build/html/index.html"
+
+site: html ## the HTML, and from it a PDF and a zip for other computers (needs Chromium)
+	@$(BIN)/python scripts/publish.py
 
 test: lint toycity html ## lint, HTML, unit tests, and every cell of every chapter compared
 	@rm -rf $(LIVE)

@@ -1,9 +1,7 @@
 """Bring notebooks into the one form that is committed: no times, paths, versions or leftovers of the tools.
 
     python scripts/tidy_notebooks.py [--check] [NOTEBOOK ...]        default: every chapter
-
-`execute_book.py` calls :func:`tidy` on what it ran; call the script yourself after editing in Jupyter. Tidying twice
-changes nothing.
+`execute_book.py` calls :func:`tidy` on what it ran; call it yourself after editing in Jupyter. Twice changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +21,9 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from spacemeshlab.arguments import Parser
+from spacemeshlab.data.labels import CAMVID, CITYSCAPES
 from spacemeshlab.errors import UserError, exit_codes
+from spacemeshlab.pictures import reduce_colours
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ("tags", "mystnb", "nbgrader", "spacemeshlab")  # metadata of a cell
@@ -31,6 +31,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
 }
+MEANT = sorted({*CITYSCAPES.palette, *CAMVID.palette})  # colours that stand for a class
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -101,7 +102,7 @@ def _shrink(png: str) -> str:
     image = Image.open(io.BytesIO(base64.b64decode(png)))
     if image.mode == "P":
         return png
-    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer := io.BytesIO(), "PNG", optimize=True)
+    reduce_colours(image, MEANT).save(buffer := io.BytesIO(), "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -136,8 +137,7 @@ def main() -> None:
     for path in arguments.notebooks or chapters():
         if not path.is_file():
             raise UserError(f"expected a notebook, found no file {path}: name one of book/")
-        before = nbformat.read(path, as_version=4)
-        if (after := tidy(before)) != nbformat.read(path, as_version=4):
+        if (after := tidy(nbformat.read(path, as_version=4))) != nbformat.read(path, as_version=4):
             untidy.append(path.name)
             if not arguments.check:
                 save(after, path)

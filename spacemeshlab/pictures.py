@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from spacemeshlab.data.labels import LabelSet
+from spacemeshlab.data.labels import RGB, LabelSet
 from spacemeshlab.errors import UserError
 
 _ROWS = 256  # of a photograph that are mixed with colours at once
@@ -132,3 +132,17 @@ def side_by_side(image: Tensor, target: Tensor, prediction: Tensor, labels: Labe
     """Photograph, truth, prediction: uint8 (3, H, W), int64 (H, W) twice -> (H, 3W, 3) uint8; void is black."""
     photograph = image.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
     return np.concatenate([photograph, *(labels.colours[classes.numpy()] for classes in (target, prediction))], axis=1)
+
+
+def reduce_colours(image: Image.Image, kept: Sequence[RGB] = ()) -> Image.Image:
+    """The picture in at most 256 colours, mode "P": those of ``kept`` exactly, others may move to a near one."""
+    image = image.convert("RGB")
+    pixels = np.asarray(image)
+    found = [(colour, where) for colour in kept if (where := (pixels == colour).all(-1)).any()]
+    reduced = image.quantize(256 - len(found), dither=Image.Dither.NONE)
+    palette, indices = reduced.getpalette(), np.array(reduced)
+    for index, (_, where) in enumerate(found, len(palette) // 3):
+        indices[where] = index
+    small = Image.fromarray(indices)
+    small.putpalette([*palette, *(part for colour, _ in found for part in colour)])
+    return small

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from spacemeshlab.data import DATASETS
-from spacemeshlab.data.labels import CITYSCAPES
+from spacemeshlab.data.labels import CAMVID, CITYSCAPES
 from spacemeshlab.errors import UserError
-from spacemeshlab.pictures import label_image, overlay, read_photograph, side_by_side
+from spacemeshlab.pictures import label_image, overlay, read_photograph, reduce_colours, side_by_side
 
 COLOURS = np.array([[[10, 20, 30], [200, 100, 50], [0, 255, 7]]], dtype=np.uint8)  # (1, 3, 3)
 
@@ -257,3 +257,17 @@ def test_photograph_truth_and_prediction_stand_side_by_side():
     image = torch.tensor([[[100]], [[0]], [[200]]], dtype=torch.uint8)
     shown = side_by_side(image, torch.tensor([[255]]), torch.tensor([[13]]), CITYSCAPES)
     assert (shown.dtype, shown.tolist()) == (np.uint8, [[[100, 0, 200], [0, 0, 0], [0, 0, 142]]])
+
+
+@pytest.mark.parametrize("labels", [CITYSCAPES, CAMVID], ids=lambda labels: labels.name)
+def test_a_picture_with_fewer_colours_keeps_those_that_mean_a_class_exactly(labels):
+    values = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    for index, colour in enumerate(labels.palette):
+        values[7 * index : 7 * index + 2, 11] = colour  # two pixels are enough
+    small = reduce_colours(Image.fromarray(values), labels.palette)
+    assert small.mode == "P"
+    shown = np.asarray(small.convert("RGB"))
+    assert len(np.unique(shown.reshape(-1, 3), axis=0)) <= 256
+    for index, colour in enumerate(labels.palette):
+        assert (shown[7 * index : 7 * index + 2, 11] == colour).all()
+    assert np.abs(shown.astype(int) - values).mean() < 20

@@ -20,8 +20,8 @@ class PixelUnshuffle(nn.Module):
 
     The memory format stays, contiguous or channels last.
 
-    torch's own ``nn.PixelUnshuffle`` gives the same numbers but is exported to ONNX in another channel order
-    (onnxscript issue 2891); a reshape and a permute cannot be misread.
+    torch's own ``nn.PixelUnshuffle`` gives the same numbers. The locked onnxscript exports it rightly; some older ones,
+    which the package allows too, write another channel order (issue 2891). A reshape and a permute no version misreads.
     """
 
     def __init__(self, factor: int = FACTOR) -> None:
@@ -32,10 +32,13 @@ class PixelUnshuffle(nn.Module):
         n, c, h, w = x.shape
         f = self.factor
         if h % f or w % f:
-            raise ValueError(f"rows and columns must be multiples of {f}, got {h} and {w}: pad the image to 16")
+            problem = f"rows and columns must be multiples of {f}, got {h} and {w}"
+            raise ValueError(f"{problem}: pad the image to 16")
         patches = x.unflatten(3, (w // f, f)).unflatten(2, (h // f, f))  # (N, C, h, f, w, f)
-        if x.is_contiguous(memory_format=torch.channels_last):  # the result too, or every later sum must convert it
-            return patches.permute(0, 2, 4, 1, 3, 5).reshape(n, h // f, w // f, c * f * f).permute(0, 3, 1, 2)
+        if x.is_contiguous(memory_format=torch.channels_last):
+            # the result too, or every later sum must convert it
+            last = patches.permute(0, 2, 4, 1, 3, 5)  # (N, h, w, C, f, f)
+            return last.reshape(n, h // f, w // f, c * f * f).permute(0, 3, 1, 2)
         return patches.permute(0, 1, 3, 5, 2, 4).reshape(n, c * f * f, h // f, w // f)
 
 
