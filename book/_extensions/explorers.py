@@ -7,8 +7,9 @@
     The caption.
     :::
 
-``_static/explorers/metrocon2.js`` builds the live part; it and the files it shares with the others are loaded on pages
-that have an explorer, and nowhere else. They are plain scripts: browsers refuse modules from a folder on a disk.
+``_static/explorers/metrocon2.js`` builds the live part and ``metrocon2.css``, if there is one, dresses it. They and the
+files they share with others are loaded on pages that have this explorer, and nowhere else. They are plain scripts:
+browsers refuse modules from a folder on a disk.
 """
 
 from __future__ import annotations
@@ -34,24 +35,33 @@ class Explorer(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        if not (STATIC / f"{name}.js").is_file():
-            known = ", ".join(sorted(path.stem for path in STATIC.glob("*.js") if path.name not in SHARED))
-            raise self.error(f"expected an explorer out of {known}; got {name!r}")
+        known = sorted(path.stem for path in STATIC.glob("*.js") if path.name not in SHARED)
+        if name not in known:
+            raise self.error(f"expected an explorer out of {', '.join(known)}; got {name!r}")
         if not {"picture", "alt"} <= set(self.options):
             raise self.error("expected the options picture and alt")
         figure = nodes.figure(classes=["explorer", f"explorer-{name}"], align="default")
         figure += nodes.image(uri=self.options["picture"], alt=self.options["alt"])
-        text, messages = self.parse_inline(" ".join(self.content), lineno=self.content_offset)
-        figure += nodes.caption("", "", *text)
+        caption = nodes.legend()  # a nodes.caption would get a number, which no other figure of the book has
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        figure += caption
         self.set_source_info(figure)
-        return [figure, *messages]
+        return [figure]
+
+
+def files(name: str) -> list[str]:
+    """What an explorer needs, in the order of loading; the street only if its script speaks of it."""
+    script = (STATIC / f"{name}.js").read_text(encoding="utf-8")
+    shared = ["explorers.css", "common.js", *(["street.js"] if "street" in script else [])]
+    return [*shared, *(file for file in (f"{name}.css", f"{name}.js") if (STATIC / file).is_file())]
 
 
 def load_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
-    names = dict.fromkeys(MARK.findall(context.get("body", "")))
-    if names:
-        app.add_css_file("explorers/explorers.css")
-        for file in (*SHARED, *(f"{name}.js" for name in names)):
+    names = MARK.findall(context.get("body", ""))
+    for file in dict.fromkeys(file for name in names for file in files(name)):
+        if file.endswith(".css"):
+            app.add_css_file(f"explorers/{file}")
+        else:
             app.add_js_file(f"explorers/{file}", loading_method="defer")
 
 

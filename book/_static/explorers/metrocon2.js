@@ -4,7 +4,7 @@
 (() => {
   const { make, rove, step, explorer, street } = window.SpaceMeshLab;
   const RATES = 18;
-  const SHEET = { left: -10, top: -11, columns: 52, rows: 38 }; // the map and as much padding as the middle needs
+  const SHEET = { left: -8, top: -12, columns: 53, rows: 38 }; // the map and enough padding for the cell of the start
   const PRESETS = {
     none: () => false,
     all: () => true,
@@ -58,10 +58,10 @@
     const places = taps(pair, cell), within = places.filter(inside);
     const meets = street.cells[cell[0] * street.columns + cell[1]].map((index) => {
       const number = within.filter(([r, c]) => street.cells[r * street.columns + c].includes(index)).length;
-      return `${number} meet ${street.classes[index]}`;
+      return `${street.classes[index]} ${number}×`;
     });
-    meets.push(`${9 - within.length} padding`);
-    return `Pair (${pair.join(", ")}): of its nine taps ${meets.join(", ")}.`;
+    meets.push(`padding ${9 - within.length}×`);
+    return `The nine taps of pair (${pair.join(", ")}) meet ${meets.join(", ")}.`;
   }
 
   window.SpaceMeshLab.metrocon2 = { ASPP, taps, touched, preset, sentence, names, describe, inside };
@@ -147,7 +147,7 @@
 
   explorer("metrocon2", (root) => {
     const chosen = new Set([3 * RATES]); // the pair (4, 1)
-    const state = { cell: 8 * street.columns + 22, last: 3 * RATES, peek: null, adding: true, aspp: false };
+    const state = { cell: 6 * street.columns + 26, last: 3 * RATES, peek: null, adding: true, aspp: false };
     const result = make("p", { class: "explorer-result", "aria-live": "polite" });
     const note = make("p", { class: "metrocon2-note" });
 
@@ -158,7 +158,11 @@
       Object.assign(state, { last: index, peek: index });
       pairs.go(index, first);
       draw();
-    }, (index) => { state.peek = index; draw(); });
+    }, (index) => {
+      if (index === state.peek) return;
+      state.peek = index;
+      draw();
+    });
 
     function choosePreset(name) {
       chosen.clear();
@@ -177,11 +181,13 @@
       const onSheet = ([row, column]) => [clamp(row, SHEET.top, SHEET.rows), clamp(column, SHEET.left, SHEET.columns)];
       const frames = touched(ASPP, cell).map(onSheet).map(([row, column]) => square(row, column)).join("");
       scene.layer.replaceChildren(
-        ...[...shades].map(([number, d]) => make("path", { d, class: "metrocon2-union", "fill-opacity": strength(number) })),
+        ...[...shades].map(([number, d]) =>
+          make("path", { d, class: "metrocon2-union", "fill-opacity": strength(number) })),
         ...(state.aspp ? ["halo", "aspp"].map((name) => make("path", { d: frames, class: `metrocon2-${name}` })) : []),
         ...(shown === null ? [] : taps(pairOf(shown), cell)).map((place) => {
           const [row, column] = onSheet(place), far = row !== place[0] || column !== place[1];
-          return make("circle", { cx: column + 0.5, cy: row + 0.5, r: 0.36, class: far ? "metrocon2-far" : "metrocon2-tap" });
+          const look = far ? "metrocon2-far" : "metrocon2-tap";
+          return make("circle", { cx: column + 0.5, cy: row + 0.5, r: 0.36, class: look });
         }),
         make("path", { d: square(...cell), class: "metrocon2-halo" }),
         make("path", { d: square(...cell), class: "metrocon2-centre" }),
@@ -199,7 +205,7 @@
       });
       const said = sentence([...chosen].map(pairOf), cell);
       if (result.textContent !== said) result.textContent = said; // or it would be read out again
-      note.textContent = `The cell in row ${cell[0]}, column ${cell[1]} is ${names(cell)}. ` +
+      note.textContent = `The cell in row ${cell[0]}, column ${cell[1]} shows ${names(cell)}. ` +
         (shown === null ? "" : describe(pairOf(shown), cell));
     }
 
@@ -213,8 +219,8 @@
         make("div", { class: "explorer-bar", role: "group", "aria-label": "Choose pairs" }, ...buttons),
         make("div", { class: "explorer-bar" }, make("label", {}, aspp, "show ASPP’s taps (rates 6, 12, 18)")),
         result, note,
-        make("p", { class: "explorer-note" }, "Click or drag over the pairs, or walk with the arrow keys and press Space. " +
-          "In the street, click or walk to another cell. A dot on the rim stands for a tap farther out."))));
+        make("p", { class: "explorer-note" }, "Click or drag over the pairs, or walk with the arrow keys and press " +
+          "Space. In the street, click or walk to another cell. A hollow dot on the rim is a tap farther out."))));
     scene.go(state.cell, false);
     pairs.go(state.last, false);
     draw();

@@ -1,4 +1,4 @@
-/* Follow one number through pixel shuffle and unshuffle, in PyTorch's order of the channels and in TensorFlow's (chapter 06). */
+/* Follow one number through pixel shuffle and unshuffle, in PyTorch's order and in TensorFlow's (chapter 06). */
 "use strict";
 
 (() => {
@@ -52,7 +52,7 @@
     return y.map((_, index) => y[flat(toFine(place(index, sideOf.x(shape)), shape, order).at, shape.size)]);
   }
 
-  /** What there is to say about number x[k, p, q]: where it goes, the formula filled in, and what the other order does. */
+  /** What there is to say about x[k, p, q]: where it goes, the formula filled in, and what the other order does. */
   function explain(coarse, shape, order) {
     const { c, u, v, p, q, at } = toFine(coarse, shape, order), f = shape.factor;
     const other = Object.keys(ORDERS).find((name) => name !== order);
@@ -63,7 +63,8 @@
         `channel ${c} of y, phase (${u}, ${v}) of the patch of place (${p}, ${q}). ` +
         `${ORDERS[other].whose} sends it to ${same ? "the same pixel" : `y[${elsewhere.join(", ")}]`}.`,
       formula: `y[c, p·f + u, q·f + v] = x[${ORDERS[order].formula}, p, q]`,
-      filled: `y[${c}, ${p}·${f} + ${u}, ${q}·${f} + ${v}] = x[${ORDERS[order].filled({ c, u, v }, shape)}, ${p}, ${q}]`,
+      filled: `y[${c}, ${p}·${f} + ${u}, ${q}·${f} + ${v}] = ` +
+        `x[${ORDERS[order].filled({ c, u, v }, shape)}, ${p}, ${q}]`,
       at, elsewhere: same ? null : elsewhere,
     };
   }
@@ -72,7 +73,7 @@
 
   /* ---- the page ---- */
 
-  /** Where a key leads: within a channel as in any grid; sideways out of it, or with PageUp and PageDown, to the next. */
+  /** Where a key leads: in a channel as in any grid; sideways out of it, or by PageUp and PageDown, to the next. */
   function nextPlace(key, index, side, total) {
     const area = side * side, inner = index % area, first = index - inner;
     const other = (jump) => (first + jump >= 0 && first + jump < total ? first + jump : null);
@@ -91,11 +92,12 @@
       "aria-label": `${value}, ${name}[${place(index, side).join(", ")}]`, "aria-selected": "false",
     }, String(value)));
     const row = (start) => make("div", { role: "row" }, ...cells.slice(start, start + side));
-    const grids = Array.from({ length: values.length / side ** 2 }, (_, channel) => make("div", { class: "shuffle-channel" },
-      make("span", { "aria-hidden": "true" }, String(channel)),
-      make("div", { role: "grid", "aria-label": `${name}, channel ${channel}` },
-        ...Array.from({ length: side }, (__, r) => row((channel * side + r) * side)))));
-    const root = make("div", { class: "shuffle-tensor", "data-side": side }, ...grids);
+    const channel = (_, k) => make("div", { class: "shuffle-channel" },
+      make("span", { "aria-hidden": "true" }, String(k)),
+      make("div", { role: "grid", "aria-label": `${name}, channel ${k}` },
+        ...Array.from({ length: side }, (__, r) => row((k * side + r) * side))));
+    const grids = Array.from({ length: values.length / side ** 2 }, channel);
+    const root = make("div", { class: `shuffle-tensor shuffle-${name}` }, ...grids);
     const go = rove(root, cells, (key, index) => nextPlace(key, index, side, values.length));
     const indexOf = (event) => cells.indexOf(event.target.closest("[data-index]"));
     root.addEventListener("focusin", (event) => heard.keep(indexOf(event)));
@@ -116,6 +118,11 @@
     const holders = { x: make("div", {}), y: make("div", {}) };
     const result = make("p", { class: "explorer-result", "aria-live": "polite" });
     const formula = make("code", {}), filled = make("code", {});
+
+    const side = (name) => make("div", { class: "shuffle-side" }, words[name], holders[name]);
+    const sides = make("div", { class: "shuffle-sides" }, side("x"),
+      make("div", { class: "shuffle-arrows", "aria-hidden": "true" },
+        make("span", {}, "shuffle"), make("span", {}, "unshuffle")), side("y"));
 
     /** Light up number `value` of x, its pixel of y, the patch around it, and where the other order has it. */
     function light(value) {
@@ -150,7 +157,11 @@
       const tints = { x: ([k]) => ORDERS[order].parts(k, shape).c, y: ([c]) => c };
       for (const [name, opposite] of [["x", "y"], ["y", "x"]]) {
         tensors[name] = drawTensor(name, values[name], name === "x" ? side : shape.size, tints[name], {
-          keep: (index) => { kept = valueAt[name](index); tensors[opposite].go(indexAt[opposite](kept), false); light(kept); },
+          keep: (index) => {
+            kept = valueAt[name](index);
+            tensors[opposite].go(indexAt[opposite](kept), false);
+            light(kept);
+          },
           peek: (index) => light(valueAt[name](index)),
           follow: (index) => tensors[opposite].go(indexAt[opposite](valueAt[name](index))),
         });
@@ -158,6 +169,7 @@
         holders[name].replaceChildren(tensors[name].root);
       }
       const channels = (number) => `${number} ${number === 1 ? "channel" : "channels"}`;
+      Object.assign(sides.dataset, shape);
       words.x.textContent = `x: ${channels(shape.channels * shape.factor ** 2)} of ${side}×${side}`;
       words.y.textContent = `y: ${channels(shape.channels)} of ${shape.size}×${shape.size}`;
       light(kept);
@@ -175,15 +187,12 @@
         number("factor f", "factor", [2, 4]),
         choice("order", Object.keys(ORDERS).map((name) => [name, `${ORDERS[name].whose}: ${name}`]), order,
           (value) => { order = value; })),
-      make("div", { class: "shuffle-sides" },
-        make("div", { class: "shuffle-side" }, words.x, holders.x),
-        make("div", { class: "shuffle-arrows", "aria-hidden": "true" },
-          make("span", {}, "shuffle →"), make("span", {}, "← unshuffle")),
-        make("div", { class: "shuffle-side" }, words.y, holders.y)),
+      sides,
       result,
       make("p", { class: "shuffle-formula" }, formula, filled),
-      make("p", { class: "explorer-note" }, "Point at a number, or click to keep it. Arrow keys walk, PageUp and PageDown change the " +
-        "channel, Enter follows the number to the other side. Framed: its patch. Dashed: where the other order puts it."));
+      make("p", { class: "explorer-note" }, "Point at a number, or click to keep it. Arrow keys walk, PageUp and " +
+        "PageDown change the channel, Enter follows the number to the other side. Framed: its patch. Dashed: where " +
+        "the other order puts it."));
     build();
   });
 })();
