@@ -3,8 +3,8 @@
     python scripts/execute_book.py [--recipe toycity] [--data-root DIR] [CHAPTER ...]      CHAPTER: 09 or 09-metrocon2
 
 Without other parameters the result replaces the chapter in ``book/``. With a recipe, data or overrides of your own it
-goes to ``_build/executed/<recipe>/``. A chapter that fails stays as it was; what ran is kept in
-``_build/executed/failed/``, and the exit code is 1.
+goes to ``_build/executed/<recipe>/``. When, how long and on what is noted in ``executed.json``, in ``book/results/`` or
+there. A chapter that fails stays as it was; what ran is kept in ``_build/executed/failed/``, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import argparse
 import ast
 import os
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import executions
 import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -71,8 +71,7 @@ def execute(chapter: Path, target: Path, parameters: dict[str, object], timeout:
 
     Raises:
         UserError: a parameter, given or declared, outside the four that chapters may have.
-        PapermillExecutionError, CellTimeoutError, DeadKernelError: ``target`` is untouched; what ran is in
-            ``_build/executed/failed``.
+        FAILURES: ``target`` is untouched; what ran is in ``_build/executed/failed``.
     """
     os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))  # this kernel, whatever else is installed
     notebook = nbformat.read(chapter, as_version=4)
@@ -121,6 +120,7 @@ def main() -> None:
     options = parse()
     get_recipe(options.recipe, options.override)
     in_place = options.recipe == "toycity" and not (options.override or options.data_root or options.run_dir)
+    folder = ROOT / "book" if in_place else ROOT / "_build" / "executed" / options.recipe
     parameters: dict[str, object] = {}
     if not in_place:
         run_dir = options.run_dir or ROOT / "runs" / options.recipe
@@ -128,21 +128,22 @@ def main() -> None:
         if options.data_root:
             parameters["data_root"] = str(options.data_root.resolve())
     timeout = options.timeout or (900 if options.recipe == "toycity" else None)
+    records = executions.place(folder / "results" if in_place else folder)
     chosen, failed = choose(options.chapters), 0
     for number, chapter in enumerate(chosen, 1):
-        target = chapter if in_place else ROOT / "_build" / "executed" / options.recipe / chapter.name
         print(f"[{number}/{len(chosen)}] {chapter.stem:<20} ", end="", flush=True)
-        start = time.monotonic()
         try:
-            execute(chapter, target, parameters, timeout)
-            print(f"executed in {time.monotonic() - start:.0f} s", flush=True)
+            with executions.Watch() as watch:
+                execute(chapter, folder / chapter.name, parameters, timeout)
+            executions.note(records, chapter.stem, " ".join([options.recipe, *options.override]), watch)
+            print(f"executed in {watch.seconds:.0f} s", flush=True)
         except FAILURES as error:
             failed += 1
-            print(f"FAILED after {time.monotonic() - start:.0f} s: {reason(error)}", flush=True)
+            print(f"FAILED after {watch.seconds:.0f} s: {reason(error)}", flush=True)
     if failed:
         sys.exit("what ran is in _build/executed/failed")
     if not in_place:
-        print(f"written to _build/executed/{options.recipe}")
+        print(f"written to {folder.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

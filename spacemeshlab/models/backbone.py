@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from spacemeshlab.errors import UserError
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+"""The names that :class:`ResNet` knows."""
 
 
 class ResNet(nn.Module):

@@ -6,9 +6,11 @@ import base64
 import io
 import json
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import execute_book
+import executions
 import nbformat
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
 from spacemeshlab.errors import UserError
+from spacemeshlab.provenance import origin
 
 
 def write_chapter(root: Path, *cells: str, name: str = "01-tiny.ipynb", parameters: str | None = None) -> Path:
@@ -152,30 +155,90 @@ def test_tidying_joins_streams_drops_leftovers_and_is_idempotent(tmp_path):
     assert json.dumps(tidy_notebooks.tidy(tidied, tmp_path)) == json.dumps(tidied)
 
 
-def call(monkeypatch, *arguments: str) -> list[tuple]:
-    """The calls of ``execute`` that the command line leads to."""
+def call(monkeypatch, *arguments: str, notes: list | None = None) -> list[tuple]:
+    """The calls of ``execute`` that the command line leads to; those of ``note`` are added to ``notes``."""
     calls = []
     monkeypatch.setattr(execute_book, "execute", lambda *call: calls.append(call))
+    monkeypatch.setattr(executions, "note", lambda *note: notes is not None and notes.append(note))
     monkeypatch.setattr(sys, "argv", ["execute_book.py", *arguments])
     execute_book.main()
     return calls
 
 
 def test_without_options_every_chapter_is_replaced_and_has_one_line(monkeypatch, capsys):
-    calls = call(monkeypatch)
+    calls = call(monkeypatch, notes=(notes := []))
     assert [chapter for chapter, *_ in calls] == tidy_notebooks.chapters()
     assert all(target == chapter and parameters == {} for chapter, target, parameters, _ in calls)
     assert len(capsys.readouterr().out.splitlines()) == len(calls)
+    records = tidy_notebooks.ROOT / "book" / "results" / "executed.json"
+    assert [note[:3] for note in notes] == [(records, path.stem, "toycity") for path in tidy_notebooks.chapters()]
 
 
 def test_another_recipe_is_written_elsewhere_with_absolute_folders_and_no_limit(monkeypatch):
-    ((chapter, target, parameters, timeout),) = call(monkeypatch, "--recipe", "camvid", "--data-root", "data/c", "13")
+    words = ("--recipe", "camvid", "--data-root", "data/c", "--override", "lr=0.1", "13")
+    ((chapter, target, parameters, timeout),) = call(monkeypatch, *words, notes=(notes := []))
+    assert notes[0][:3] == (target.with_name("executed.json"), chapter.stem, "camvid lr=0.1")
     assert chapter.stem == "13-training"
     assert target == tidy_notebooks.ROOT / "_build" / "executed" / "camvid" / chapter.name
     assert parameters["recipe"] == "camvid"
     assert parameters["data_root"] == str(Path("data/c").resolve())
     assert parameters["run_dir"] == str(tidy_notebooks.ROOT / "runs" / "camvid")
     assert timeout is None
+
+
+def book(root: Path, monkeypatch) -> Path:
+    """Let the script take ``root`` for the checkout; returns the file with its records."""
+    monkeypatch.setattr(execute_book, "ROOT", root)
+    monkeypatch.setattr(execute_book.chapters, "__defaults__", (root,))
+    monkeypatch.setattr(execute_book.choose, "__defaults__", (root,))
+    monkeypatch.setattr(execute_book.execute, "__defaults__", (root,))
+    monkeypatch.setattr(sys, "argv", ["execute_book.py"])
+    return root / "book" / "results" / "executed.json"
+
+
+def test_what_an_execution_took_is_recorded_beside_the_chapter_and_changes_nothing_in_it(tmp_path, monkeypatch):
+    chapter = write_chapter(tmp_path, "memory = bytearray(300 * 2**20)\nmemory[::4096] = memory[1::4096]\nlen(memory)")
+    records = book(tmp_path, monkeypatch)
+    records.parent.mkdir()
+    records.write_text('{"09-other": {"date": "2020-02-02", "seconds": 3.5}}')
+    execute_book.main()
+    found, first = json.loads(records.read_text()), chapter.read_bytes()
+    assert found["09-other"] == {"date": "2020-02-02", "seconds": 3.5}
+    record = found[chapter.stem]
+    assert list(record) == ["date", "seconds", "memory_mib", *executions.ORIGIN, "recipe"]
+    assert datetime.now(UTC).date() - date.fromisoformat(record["date"]) <= timedelta(days=1)
+    assert record["seconds"] > 0
+    if Path("/proc/self/status").exists():
+        assert 300 < record["memory_mib"] < 2000
+    assert {key: record[key] for key in executions.ORIGIN} == {key: origin()[key] for key in executions.ORIGIN}
+    assert record["recipe"] == "toycity"
+    assert [file.name for file in records.parent.iterdir()] == ["executed.json"]
+    execute_book.main()
+    assert chapter.read_bytes() == first
+
+
+def test_a_chapter_that_fails_keeps_its_old_record(tmp_path, monkeypatch, capsys):
+    chapter = write_chapter(tmp_path, "raise RuntimeError('no luck')")
+    records = book(tmp_path, monkeypatch)
+    records.parent.mkdir()
+    records.write_text(before := json.dumps({chapter.stem: {"seconds": 1}}))
+    with pytest.raises(SystemExit, match="failed"):
+        execute_book.main()
+    assert "FAILED after" in capsys.readouterr().out
+    assert records.read_text() == before
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"01-tiny": 3}', "{"])
+def test_a_spoilt_record_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys, text):
+    chapter = write_chapter(tmp_path, "1 + 1")
+    records, before = book(tmp_path, monkeypatch), chapter.read_bytes()
+    records.parent.mkdir()
+    records.write_text(text)
+    with pytest.raises(SystemExit) as stopped:
+        execute_book.main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("error: expected one record a chapter in ")
+    assert (records.read_text(), chapter.read_bytes()) == (text, before)
 
 
 def test_mistakes_in_the_recipe_are_reported_before_anything_runs(monkeypatch, capsys):

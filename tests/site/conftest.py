@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+from publish import chromium
+
+from spacemeshlab.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = Path(os.environ.get("SPACEMESHLAB_HTML", ROOT / "_build" / "html"))
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run", "--force-color-profile=srgb"),
-)
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+SCRIPTS = Path(__file__).with_name("looks.js")
+PAPER = 688  # CSS pixels between the margins of an A4 page
+PHONE = 390
 
 
 def missing(what: str, remedy: str) -> None:
@@ -36,14 +42,13 @@ def html() -> Path:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    with sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        if not found and not own.is_file():
+    """One browser for all tests."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium())
+        except UserError:
             missing("Chromium", "apt-get install chromium, or .venv/bin/playwright install chromium")
-        browser = playwright.chromium.launch(executable_path=found or str(own), args=list(FLAGS))
-        yield browser
-        browser.close()
+        yield found
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -67,6 +72,8 @@ class Visit:
         self.page, self.address = page, address
         self.complaints: list[str] = []
         self.strangers: list[str] = []
+        self.requests: list[str] = []
+        page.set_default_timeout(120_000)  # a busy machine
         page.on(
             "console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text)
         )
@@ -77,17 +84,26 @@ class Visit:
         page.route("**/*", self._guard)
 
     def _guard(self, route) -> None:
-        if route.request.url.startswith((self.address, "data:", "blob:", "file:")):
+        url = route.request.url
+        if url.startswith((self.address, "data:", "blob:", "file:")):
+            self.requests.append(url)
             route.continue_()
         else:
-            self.strangers.append(route.request.url)
+            self.strangers.append(url)
             route.abort()
 
     def open(self, name: str) -> Page:
         """Go to ``book/09-metrocon2`` or ``search``, and wait until scripts and equations are done."""
         self.page.goto(f"{self.address}/{name}.html", wait_until="load")
+        if name == "index":  # goes on to the first page
+            self.page.wait_for_url("**/book/index.html")
         self.page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => true)")
         return self.page
+
+    def files(self) -> list[str]:
+        """What it asked of the book so far, each file once, relative to the built book."""
+        paths = (unquote(urlsplit(url).path).lstrip("/") for url in self.requests if url.startswith(self.address))
+        return list(dict.fromkeys(paths))
 
 
 @pytest.fixture
@@ -105,10 +121,63 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Visit]]:
         context.close()
 
 
+@dataclass
+class Look:
+    """What one visit to a page showed, on a screen, on paper, on a phone, by day and by night."""
+
+    complaints: list[str]
+    strangers: list[str]
+    files: list[str]
+    facts: dict
+    paper: dict
+    phone: dict
+    axe: dict[str, list[dict]] = field(default_factory=dict)
+
+
+def _look(visit: Visit, name: str) -> Look:
+    page = visit.open(name)
+    page.wait_for_load_state("networkidle")
+    files = visit.files()
+    page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
+    page.wait_for_function("() => [...document.images].every(i => i.complete)")
+    page.evaluate(SCRIPTS.read_text(encoding="utf-8"))
+    facts = page.evaluate("() => Looks.facts()")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": PAPER, "height": 900})
+    paper = page.evaluate("() => Looks.paper()")
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": PHONE, "height": 900})
+    seen = Look(visit.complaints, visit.strangers, files, facts, paper, page.evaluate("() => Looks.phone()"))
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate("() => { Looks.thin(); Looks.theme('dark') }")
+    seen.axe["dark, phone"] = page.evaluate("() => Looks.axe(['color-contrast', 'scrollable-region-focusable'])")
+    page.evaluate("() => Looks.theme('light')")
+    page.set_viewport_size({"width": 1300, "height": 900})
+    seen.axe["light"] = page.evaluate("() => Looks.axe()")
+    return seen
+
+
+@pytest.fixture(scope="session")
+def look(browser: Browser, address: str) -> Callable[[str], Look]:
+    """What a page shows; each page is visited once, for all the tests that ask about it."""
+
+    @functools.cache
+    def once(name: str) -> Look:
+        context = browser.new_context(
+            viewport={"width": 1300, "height": 900}, color_scheme="light", reduced_motion="reduce"
+        )
+        try:
+            return _look(Visit(context.new_page(), address), name)
+        finally:
+            context.close()
+
+    return once
+
+
 def pages() -> list[str]:
     """Every page of the built book, by its name without ``.html``."""
     found = sorted(path.relative_to(HTML).with_suffix("").as_posix() for path in HTML.rglob("*.html"))
-    return [name for name in found if not name.startswith(("_static", "_sources"))]
+    return [name for name in found if not name.startswith(("_static", "_sources", "_modules"))]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
