@@ -3,7 +3,8 @@
     python scripts/fill_listings.py [--check] [NOTEBOOK ...]         default: every chapter
 
 The cell's metadata names the object: ``{"spacemeshlab": {"object": "spacemeshlab.models.spam.SpaM.forward"}}``, with
-``"docstring": false`` to leave docstrings out. A markdown cell gets a fenced block, a code cell the bare source.
+``"docstring": false`` to leave docstrings out. A markdown cell gets a fenced block, a code cell the bare source. The
+cell for hosted notebooks, see ``hosted_cell.py``, comes and goes here too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pkgutil
 import textwrap
 from pathlib import Path
 
+import hosted_cell
 import nbformat
 from nbformat import NotebookNode
 from tidy_notebooks import chapters, save, tidy
@@ -77,6 +79,7 @@ def main() -> None:
     for path in arguments.notebooks or chapters():
         notebook = nbformat.read(path, as_version=4)
         changed = fill(notebook)
+        changed += hosted_cell.place(notebook, hosted_cell.source(path.resolve().parents[1] / "_config.yml"))
         stale += [f"{path.name}: {name}" for name in changed]
         if changed and not arguments.check:
             save(tidy(notebook), path)

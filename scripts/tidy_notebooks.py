@@ -1,8 +1,8 @@
 """Bring notebooks into the one form that is committed: no times, paths, versions or leftovers of the tools.
 
     python scripts/tidy_notebooks.py [--check] [NOTEBOOK ...]        default: every chapter
-`execute_book.py` calls :func:`tidy` on what it ran; call it yourself after editing in Jupyter. Twice changes nothing.
-"""
+
+`execute_book.py` calls :func:`tidy` on what it ran; call it after editing in Jupyter. Twice changes nothing."""
 
 from __future__ import annotations
 

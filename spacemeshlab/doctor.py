@@ -1,6 +1,6 @@
 """What is wrong with this machine and these packages, and how to mend it: each check is a function that says so.
 
-``scripts/doctor.py`` prints the findings; :mod:`spacemeshlab.doctor_data` examines a data set. "Running on your GPU"
+``scripts/doctor.py`` prints the findings; :mod:`spacemeshlab.doctor_data` examines a data set. "Run on your GPU"
 in the book says when to ask the doctor.
 """
 
@@ -23,8 +23,10 @@ from spacemeshlab.errors import UserError
 from spacemeshlab.machine import memory_free, memory_total
 from spacemeshlab.recipe import Recipe
 
+HOSTS = {"COLAB_RELEASE_TAG": "Colab", "KAGGLE_KERNEL_RUN_TYPE": "Kaggle"}
+"""Services that run notebooks on machines of their own, by a variable of the environment that only they set."""
+
 _GIB = 2**30
-_HOSTS = {"COLAB_RELEASE_TAG": "Colab", "KAGGLE_KERNEL_RUN_TYPE": "Kaggle"}
 _GIVEN = ("torch", "torchvision", "numpy")  # what hosted notebooks bring along, made for their GPUs and drivers
 
 
@@ -155,7 +157,7 @@ def _belongs(need: Requirement, extra: str) -> bool:
 
 def _host() -> str | None:
     """The service whose notebook this runs in."""
-    return next((name for variable, name in _HOSTS.items() if variable in os.environ), None)
+    return next((name for variable, name in HOSTS.items() if variable in os.environ), None)
 
 
 def _protect(package: str, remedy: str) -> str:
