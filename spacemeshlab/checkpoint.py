@@ -132,7 +132,9 @@ class RunDirectory:
         try:
             if fcntl is not None:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # a disk that knows no locks
+                return
             self._lock.seek(0)
             holder = self._lock.read().strip() or "unknown"
             self._lock.close()

@@ -229,6 +229,14 @@ time.sleep(60)
 """
 
 
+def test_a_disk_that_knows_no_locks_is_no_reason_to_refuse(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    RunDirectory(tmp_path, RECIPE).lock()
+
+
 def test_a_locked_folder_belongs_to_one_process_until_it_closes_or_dies(tmp_path):
     first, second = RunDirectory(tmp_path, RECIPE), RunDirectory(tmp_path, RECIPE)
     first.lock()
