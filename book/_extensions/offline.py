@@ -1,7 +1,8 @@
 """Pages that ask nobody: MathJax out of a package, the theme's few icons as CSS, nothing that a page does not use.
 
-MathJax and its fonts are copied out of ``sphinx-mathjax-offline``, the files of one configuration and no others. The theme draws some ten icons with the whole of Font Awesome, a script twice as heavy as MathJax; here each icon that
-the pages name becomes a mask in ``_static/icons.css``.
+MathJax and its fonts are copied out of ``sphinx-mathjax-offline``, the files of one configuration and no others.
+The theme draws some ten icons with the whole of Font Awesome, a script twice as heavy as MathJax; here each icon
+that the pages name becomes a mask in ``_static/icons.css``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ USED = re.compile(r"\bfa-solid (?:[\w-]+ )*?fa-(?!lg\b|solid\b)([a-z-]+)")
 SEARCH = re.compile(r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>')
 UNUSED = re.compile(r"sphinx-thebe|THEBE_JS_URL")
 TABS = "design-tabs"
+ALONE = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
+"""Search fetches the pages it found for a few words of each; from a folder on a disk browsers refuse that."""
 
 
 def leave_out(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
@@ -34,6 +37,11 @@ def leave_out(app: Sphinx, page: str, template: str, context: dict, doctree: obj
             if not UNUSED.search(text) and not (TABS in text and "sd-tab-set" not in body):
                 kept.setdefault(text, file)
         context[kind] = list(kept.values())
+
+
+def search_alone(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    if page == "search":
+        app.add_js_file(None, body=ALONE)
 
 
 def copy_mathjax(app: Sphinx) -> None:
@@ -99,6 +107,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.config.mathjax3_config = {"options": {"enableMenu": False}}  # the menu's other outputs are not in the build
+    app.connect("html-page-context", search_alone)
     app.connect("html-page-context", leave_out, priority=900)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
