@@ -29,22 +29,16 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "spacemeshlab"
 HIDDEN, SHOWN = '<p class="downloads" hidden="">', '<p class="downloads">'
 DAY = (2021, 6, 8, 0, 0, 0)  # the paper's; a zip of the same files is the same zip
-FOOTER = (
-    '<div style="font: 8px sans-serif; width: 100%; text-align: center; color: #555">'
-    '<span class="title"></span> · <span class="pageNumber"></span></div>'
-)
+STYLE = "font: 8px sans-serif; width: 100%; text-align: center; color: #555"
+FOOTER = f'<div style="{STYLE}"><span class="title"></span> · <span class="pageNumber"></span></div>'
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium, or the one that Playwright installed, without a window and without a word to anybody.
-
-    Raises:
-        UserError: there is neither.
-    """
+    """The system's Chromium, or the one that Playwright installed, without a window and without a word to anybody."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    quiet = ("background-networking", "component-update", "sync")
-    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", *(f"--disable-{word}" for word in quiet)]
+    words = "no-sandbox no-first-run force-color-profile=srgb disable-gpu disable-background-networking"
+    flags = [f"--{word}" for word in f"{words} disable-component-update disable-sync".split()]
     with sync_playwright() as playwright:
         path = found or playwright.chromium.executable_path
         if not Path(path).is_file():
@@ -58,8 +52,14 @@ def chromium() -> Iterator[Browser]:
 
 def reading_order() -> list[str]:
     """The book's pages as ``_toc.yml`` orders them, without suffix."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+    def files(entry: dict) -> Iterator[str]:
+        yield from filter(None, [entry.get("root"), entry.get("file")])
+        for kind in ("parts", "chapters", "sections"):
+            for below in entry.get(kind, ()):
+                yield from files(below)
+
+    return list(files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))))
 
 
 def print_page(browser: Browser, page: Path, target: Path) -> str:
@@ -98,14 +98,14 @@ def lead_inside(book: PdfWriter, starts: dict[Path, int]) -> None:
 
 def write_pdf(html: Path, target: Path) -> int:
     """The whole book as one PDF with a bookmark a chapter; returns its number of pages."""
-    book, starts = PdfWriter(), {}
-    drafts = target.parent / "pages"
+    book, starts, drafts = PdfWriter(), {}, target.parent / "pages"
+    pages = [html / f"{name}.html" for name in reading_order()]
+    if lost := [page for page in pages if not page.is_file()]:
+        raise UserError(f"expected the page {lost[0]}, found none: make html")
     drafts.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
-        for number, name in enumerate(tqdm(reading_order(), desc="printing", unit="page")):
-            page, draft = html / f"{name}.html", drafts / f"{number:02}.pdf"
-            if not page.is_file():
-                raise UserError(f"expected the page {page}, found none: make html")
+        for number, page in enumerate(tqdm(pages, desc="printing", unit="page")):
+            draft = drafts / f"{number:02}.pdf"
             title = print_page(browser, page, draft)
             starts[page] = len(book.pages)
             book.append(PdfReader(draft), outline_item=title, import_outline=False)

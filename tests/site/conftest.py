@@ -73,7 +73,7 @@ class Visit:
         self.complaints: list[str] = []
         self.strangers: list[str] = []
         self.requests: list[str] = []
-        page.set_default_timeout(120_000)  # a busy machine
+        page.set_default_timeout(60_000)  # a busy machine
         page.on(
             "console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text)
         )
@@ -147,7 +147,8 @@ def _look(visit: Visit, name: str) -> Look:
     paper = page.evaluate("() => Looks.paper()")
     page.emulate_media(media="screen")
     page.set_viewport_size({"width": PHONE, "height": 900})
-    seen = Look(visit.complaints, visit.strangers, files, facts, paper, page.evaluate("() => Looks.phone()"))
+    page.wait_for_timeout(500)  # the theme looks again which boxes scroll
+    seen = Look([*visit.complaints], visit.strangers, files, facts, paper, page.evaluate("() => Looks.phone()"))
     page.evaluate(AXE.read_text(encoding="utf-8"))
     page.evaluate("() => { Looks.thin(); Looks.theme('dark') }")
     seen.axe["dark, phone"] = page.evaluate("() => Looks.axe(['color-contrast', 'scrollable-region-focusable'])")

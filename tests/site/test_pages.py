@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-BROKEN = (
-    """() => [...document.querySelectorAll("main img")].filter(i => !(i.complete && i.naturalWidth)).map(i => i.src)"""
-)
-MATH = """() => [document.querySelectorAll(".math").length, document.querySelectorAll("mjx-container").length,
-  document.querySelectorAll("mjx-merror").length]"""
-WIDE = """() => { const w = document.documentElement.clientWidth; return document.documentElement.scrollWidth - w }"""
+import itertools
 
 
-def test_a_page_loads_alone_and_shows_its_equations_and_figures(visit, name):
-    seen = visit()
-    page = seen.open(name)
-    if name == "index":  # goes on to the first page
-        page.wait_for_url("**/book/index.html")
-    page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
-    page.wait_for_function("() => [...document.images].every(i => i.complete)")
-    assert page.evaluate(BROKEN) == []
-    formulas, rendered, failed = page.evaluate(MATH)
-    assert rendered >= formulas
-    assert failed == 0
+def test_a_page_loads_without_a_complaint_and_asks_nobody_else(look, name):
+    seen = look(name)
     assert seen.complaints == []
     assert seen.strangers == []
+    assert seen.facts["fonts"] == []
 
 
-def test_a_page_fits_a_phone(visit, name):
-    page = visit(width=390, height=800).open(name)
-    assert page.evaluate(WIDE) <= 0
+def test_a_page_shows_its_equations(look, name):
+    facts = look(name).facts
+    assert facts["rendered"] >= facts["formulas"]
+    assert facts["failed"] == []
+
+
+def test_a_page_shows_its_figures_and_each_says_what_it_shows(look, name):
+    facts = look(name).facts
+    assert facts["broken"] == []
+    assert facts["unseen"] == []
+    assert facts["mute"] == []
+
+
+def test_a_page_has_one_title_and_skips_no_level_of_headings(look, name):
+    levels = look(name).facts["headings"]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), levels
+
+
+def test_a_page_uses_no_id_twice(look, name):
+    assert look(name).facts["twice"] == []
+
+
+def test_a_page_fits_a_screen_and_a_phone(look, name):
+    seen = look(name)
+    assert seen.facts["wide"] <= 0
+    assert seen.phone["wide"] <= 0
