@@ -121,6 +121,17 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Visit]]:
         context.close()
 
 
+def equip(page: Page) -> None:
+    """Give a page what the tests ask it with: axe-core, and the functions of ``looks.js``."""
+    for file in (AXE, SCRIPTS):
+        page.evaluate(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(name="equip")
+def _equip() -> Callable[[Page], None]:
+    return equip
+
+
 @dataclass
 class Look:
     """What one visit to a page showed, on a screen, on paper, on a phone, by day and by night."""
@@ -140,7 +151,7 @@ def _look(visit: Visit, name: str) -> Look:
     files = visit.files()
     page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
     page.wait_for_function("() => [...document.images].every(i => i.complete)")
-    page.evaluate(SCRIPTS.read_text(encoding="utf-8"))
+    equip(page)
     facts = page.evaluate("() => Looks.facts()")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": PAPER, "height": 900})
@@ -149,7 +160,6 @@ def _look(visit: Visit, name: str) -> Look:
     page.set_viewport_size({"width": PHONE, "height": 900})
     page.wait_for_timeout(500)  # the theme looks again which boxes scroll
     seen = Look([*visit.complaints], visit.strangers, files, facts, paper, page.evaluate("() => Looks.phone()"))
-    page.evaluate(AXE.read_text(encoding="utf-8"))
     page.evaluate("() => { Looks.thin(); Looks.theme('dark') }")
     seen.axe["dark, phone"] = page.evaluate("() => Looks.axe(['color-contrast', 'scrollable-region-focusable'])")
     page.evaluate("() => Looks.theme('light')")

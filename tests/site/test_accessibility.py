@@ -18,13 +18,10 @@ def test_axe_finds_nothing_serious_of_ours(look, name):
     assert found == {}
 
 
-def test_axe_sees_faint_text_at_night_and_a_button_without_a_name(look, visit):
+def test_axe_sees_faint_text_at_night_and_a_button_without_a_name(visit, equip):
     """The check itself: a page with two faults has two findings."""
-    from conftest import AXE, SCRIPTS
-
     page = visit(width=390).open("book/notation")
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    page.evaluate(SCRIPTS.read_text(encoding="utf-8"))
+    equip(page)
     page.evaluate("""() => { Looks.theme('dark');
       document.querySelector('.bd-article section h1').insertAdjacentHTML('afterend',
         '<p style="color: #333">faint</p><button type="button"></button>') }""")
