@@ -100,6 +100,10 @@ class Visit:
         self.page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => true)")
         return self.page
 
+    def start(self, name: str) -> None:
+        """Go to a page, without waiting for its equations."""
+        self.page.goto(f"{self.address}/{name}.html", wait_until="domcontentloaded")
+
     def files(self) -> list[str]:
         """What it asked of the book so far, each file once, relative to the built book."""
         paths = (unquote(urlsplit(url).path).lstrip("/") for url in self.requests if url.startswith(self.address))
@@ -119,6 +123,16 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Visit]]:
     yield fresh
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def seen(visit: Callable[..., Visit], request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """The page that the test's module names as ``PAGE``; in the end it has not complained, and asked nobody."""
+    visited = visit()
+    visited.start(request.module.PAGE)
+    yield visited
+    assert visited.complaints == []
+    assert visited.strangers == []
 
 
 def equip(page: Page) -> None:

@@ -32,20 +32,6 @@ ARITHMETIC = """() => {
 }"""
 
 
-def go(visited) -> None:
-    """Open the chapter, without waiting for its equations."""
-    visited.page.goto(f"{visited.address}/{PAGE}.html", wait_until="domcontentloaded")
-
-
-@pytest.fixture
-def seen(visit):
-    visited = visit()
-    go(visited)
-    yield visited
-    assert visited.complaints == []
-    assert visited.strangers == []
-
-
 @pytest.fixture
 def figure(seen):
     return seen.page.locator("figure.explorer-confusion")
@@ -185,7 +171,7 @@ def test_a_threshold_moves_precision_recall_and_iou_and_paints_nothing(figure, s
 def test_a_finger_paints_on_a_phone_and_nothing_leaves_the_page(visit):
     visited = visit(width=360, height=740, has_touch=True)
     page = visited.page
-    go(visited)
+    visited.start(PAGE)
     figure = page.locator("figure.explorer-confusion")
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     figure.get_by_role("button", name="perfect").tap()
@@ -202,7 +188,7 @@ def test_without_scripts_and_on_paper_there_is_the_picture(visit, seen, figure):
     assert picture.is_visible()
     assert figure.locator(".explorer-live").is_hidden()
     still = visit(java_script_enabled=False)
-    go(still)
+    still.start(PAGE)
     assert still.page.locator("figure.explorer-confusion img").is_visible()
     assert "accuracy is 0.90 and mIoU 0.69" in still.page.locator("figure.explorer-confusion img").get_attribute("alt")
 

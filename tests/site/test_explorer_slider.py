@@ -24,20 +24,6 @@ BOXES = """all => all.map(picture => {
 })"""
 
 
-def go(visited) -> None:
-    """Open the chapter, without waiting for its equations."""
-    visited.page.goto(f"{visited.address}/{PAGE}.html", wait_until="domcontentloaded")
-
-
-@pytest.fixture
-def seen(visit):
-    visited = visit()
-    go(visited)
-    yield visited
-    assert visited.complaints == []
-    assert visited.strangers == []
-
-
 @pytest.fixture
 def figure(seen):
     return seen.page.locator("figure.explorer-slider")
@@ -122,7 +108,7 @@ def test_a_mouse_and_the_keyboard_move_the_border(figure, seen):
 def test_both_pictures_lie_exactly_on_each_other_day_and_night(visit):
     for scheme in ("light", "dark"):
         visited = visit(color_scheme=scheme)
-        go(visited)
+        visited.start(PAGE)
         left, right = visited.page.locator(".slider-stage img").evaluate_all(BOXES)
         assert left == right
         assert left[1:] == ["0px", "none"]
@@ -190,7 +176,7 @@ def test_without_runs_the_drawing_script_says_so_and_leaves_the_pictures(monkeyp
 def test_it_fits_a_phone_and_a_finger_moves_it(visit):
     visited = visit(width=360, height=740, has_touch=True)
     page = visited.page
-    go(visited)
+    visited.start(PAGE)
     figure = page.locator("figure.explorer-slider")
     figure.locator(".slider-stage").scroll_into_view_if_needed()
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
@@ -207,7 +193,7 @@ def test_without_scripts_and_on_paper_there_is_the_picture(visit, figure, seen):
     assert picture.is_visible()
     assert figure.locator(".explorer-live").is_hidden()
     still = visit(java_script_enabled=False)
-    go(still)
+    still.start(PAGE)
     assert still.page.locator("figure.explorer-slider > img").is_visible()
 
 
