@@ -105,7 +105,13 @@ def origins(found: object) -> Iterator[dict]:
     yield from walk(found)
 
 
+def read_again(app: Sphinx, env: object, added: set, changed: set, removed: set) -> list[str]:
+    """The page of status, in every build: a new file of results changes none of those that it was made from."""
+    return ["book/status"] if "book/status" in env.found_docs else []
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("env-get-outdated", read_again)
     app.add_directive("executions", Executions)
     app.add_directive("results", Results)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -358,7 +358,11 @@ def build(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str
     (folder / "index.md").write_text(f"# A page\n\n{text}\n")
     (folder / "picture.png").write_bytes((extensions.parent / "_static" / "explorers" / "shuffle.png").read_bytes())
     said = io.StringIO()
-    settings = {"extensions": ["myst_parser", "explorers"], "myst_enable_extensions": ["colon_fence"]}
+    settings = {
+        "extensions": ["myst_parser", "explorers"],
+        "myst_enable_extensions": ["colon_fence"],
+        "source_suffix": {".md": "markdown"},  # Sphinx's default is one dictionary, which other builds have filled
+    }
     out = folder / "out"
     Sphinx(folder, None, out, out, "html", confoverrides=settings, status=None, warning=said).build()
     return (out / "index.html").read_text(encoding="utf-8"), said.getvalue()
