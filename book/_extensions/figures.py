@@ -1,4 +1,4 @@
-"""Figures that load late and keep their place: each image gets its size, ``loading="lazy"`` and a focusable frame."""
+"""Figures that load late and keep their place: each image gets its size, and all but the first ``loading="lazy"``."""
 
 from __future__ import annotations
 

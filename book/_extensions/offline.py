@@ -1,8 +1,8 @@
 """Pages that ask nobody: MathJax out of a package, the theme's few icons as CSS, nothing that a page does not use.
 
 MathJax and its fonts are copied out of ``sphinx-mathjax-offline``, the files of one configuration and no others.
-The theme draws some ten icons with the whole of Font Awesome, a script twice as heavy as MathJax; here each icon
-that the pages name becomes a mask in ``_static/icons.css``.
+The theme draws its few icons with a script that holds the whole of Font Awesome; here each icon that the pages name
+becomes a mask in ``_static/icons.css``.
 """
 
 from __future__ import annotations
