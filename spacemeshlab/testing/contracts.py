@@ -1,22 +1,16 @@
-"""Contract checks that the tests and the graded assignments share, so that an exercise cannot drift from the package.
-
-Every ``check_*`` takes the thing to be judged, returns nothing, and raises AssertionError with one line: what was
-expected, what was found, and a hint where to look. Nothing here knows how the package computes its results.
-"""
+"""What every check is made of: shapes, values, inputs left alone, gradients that arrive, arguments that matter."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import product
 from typing import Any, NoReturn
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def _fail(expected: str, found: str, hint: str) -> NoReturn:
+def fail(expected: str, found: str, hint: str) -> NoReturn:
     raise AssertionError(f"expected {expected}, found {found}. Hint: {hint}")
 
 
@@ -27,7 +21,13 @@ def check_shape(function: Callable[[Tensor], Tensor], shape: Sequence[int], expe
     """
     found = tuple(function(torch.randn(*shape)).shape)
     if found != tuple(expected):
-        _fail(f"shape {tuple(expected)} from {tuple(shape)}", f"{found}", "print the shape after each step")
+        fail(f"shape {tuple(expected)} from {tuple(shape)}", f"{found}", "print the shape after each step")
+
+
+def check_tensor(found: object, what: str = "the result") -> None:
+    """``found`` is a tensor; a failure names what it is instead."""
+    if not isinstance(found, Tensor):
+        fail(f"{what} to be a tensor", type(found).__name__, "does the function end in return, and return a tensor?")
 
 
 def check_same(
@@ -37,12 +37,13 @@ def check_same(
 
     A failure names the worst place with both values; the rest of the tensor is closer.
     """
+    check_tensor(found, what)
     for name, want, got in (
         ("shape", tuple(expected.shape), tuple(found.shape)),
         ("dtype", expected.dtype, found.dtype),
     ):
         if want != got:
-            _fail(f"{what} of {name} {want}", f"{got}", hint)
+            fail(f"{what} of {name} {want}", f"{got}", hint)
     if not expected.numel():
         return
     found, expected = found.detach(), expected.detach()
@@ -50,7 +51,7 @@ def check_same(
     limit = tolerance * max(1.0, float(expected.abs().max()))
     if float(gap.max()) > limit:
         at = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
-        _fail(f"{what} {float(expected[at]):.6g} at {at} (to {limit:.1g})", f"{float(found[at]):.6g}", hint)
+        fail(f"{what} {float(expected[at]):.6g} at {at} (to {limit:.1g})", f"{float(found[at]):.6g}", hint)
 
 
 def check_inputs_unmodified(function: Callable[..., Any], *inputs: Tensor) -> None:
@@ -62,7 +63,7 @@ def check_inputs_unmodified(function: Callable[..., Any], *inputs: Tensor) -> No
     function(*inputs)
     for index, (old, new) in enumerate(zip(before, inputs, strict=True)):
         if not torch.equal(old, new.detach()):
-            _fail(f"input {index} unchanged", "other numbers in it after the call", "look for an operation in place")
+            fail(f"input {index} unchanged", "other numbers in it after the call", "look for an operation in place")
 
 
 def check_gradients_reach_everything(module: nn.Module, *inputs: Any) -> None:
@@ -79,7 +80,7 @@ def check_gradients_reach_everything(module: nn.Module, *inputs: Any) -> None:
             "none" if grad is None else "only zeros" if not grad.any() else "" if grad.isfinite().all() else "NaN or ∞"
         )
         if state:
-            _fail(f"a gradient in {name}", state, "is it used in forward, and does nothing behind it cancel it?")
+            fail(f"a gradient in {name}", state, "is it used in forward, and does nothing behind it cancel it?")
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
@@ -105,7 +106,7 @@ def check_every_argument_matters(
     """
     untested = set(inspect.signature(make).parameters) - set(changes) - set(except_for)
     if untested:
-        _fail("another value for every argument", f"none for {sorted(untested)}", "add it to changes")
+        fail("another value for every argument", f"none for {sorted(untested)}", "add it to changes")
 
     def look(arguments: Mapping[str, Any]) -> tuple[nn.Module, dict[str, torch.Size]]:
         torch.manual_seed(0)
@@ -118,7 +119,7 @@ def check_every_argument_matters(
         for name, value in changes.items():
             other, other_shapes = look({**base, name: value})
             if shapes == other_shapes and all(map(torch.equal, outputs, _tensors(run(other)))):
-                _fail(f"{name}={value!r} to change something", "the same module", f"is {name} used?")
+                fail(f"{name}={value!r} to change something", "the same module", f"is {name} used?")
 
 
 def check_shuffle_roundtrip(
@@ -131,76 +132,9 @@ def check_shuffle_roundtrip(
     coarse = torch.arange(float(torch.Size(shape).numel())).view(*shape)
     fine = up(coarse)
     if not torch.equal(fine.flatten().sort().values, coarse.flatten()):
-        _fail(
+        fail(
             "the same numbers in other places", "other numbers", "a shuffle is a reshape and a permute, no arithmetic"
         )
     for name, found, want in (("down(up(x))", down(fine), coarse), ("up(down(y))", up(down(fine)), fine)):
         if not torch.equal(found, want):
-            _fail(f"{name} to give its input back", "another order", "undo the permute in the opposite order")
-
-
-def naive_meshgrid_conv2d(x: Tensor, weight: Tensor, rates: Sequence[int]) -> Tensor:
-    """The definition, one output at a time (for tiny tensors); taps outside the map meet zeros.
-
-    Shape: x (N, C, H, W), weight (M, M, D, C, 3, 3) -> (N, M·M·D, H, W), channel (a·M + b)·D + d.
-    """
-    (n, _, height, width), (m, _, depth, *_) = x.shape, weight.shape
-    border = max(rates)
-    padded = F.pad(x, (border, border, border, border))
-    values = []
-    for a, b, d, row, column in product(range(m), range(m), range(depth), range(height), range(width)):
-        rows = slice(border + row - rates[a], border + row + rates[a] + 1, rates[a])  # row - rate, row, row + rate
-        columns = slice(border + column - rates[b], border + column + rates[b] + 1, rates[b])
-        values.append((padded[:, :, rows, columns] * weight[a, b, d]).sum((1, 2, 3)))  # (N, C, 3, 3) -> (N,)
-    return torch.stack(values, 1).view(n, -1, height, width)
-
-
-MESHGRID_CASES = (  # N, C, H, W, rates, D
-    (1, 1, 3, 4, (1,), 1),
-    (2, 2, 5, 4, (1, 2), 2),
-    (1, 2, 3, 5, (1, 3), 1),
-    (1, 1, 2, 2, (2, 5), 2),
-)
-"""One rate; several of everything; a rate as large as the map's height; taps that all fall outside."""
-
-
-def check_meshgrid_conv(function: Callable[[Tensor, Tensor, Sequence[int]], Tensor]) -> None:
-    """``function(x, weight, rates)`` keeps the contract of ``meshgrid_conv2d``, forward and in both gradients.
-
-    Compared with :func:`naive_meshgrid_conv2d` on tiny maps. A failure says whether the values, their order or a
-    gradient is off, and names the mistake where it is a common one.
-    """
-    generator = torch.Generator().manual_seed(0)
-    for n, c, height, width, rates, depth in MESHGRID_CASES:
-        m, where = len(rates), f"with rates {rates} on a {height}×{width} map"
-        x = torch.randn(n, c, height, width, generator=generator).requires_grad_()
-        weight = torch.randn(m, m, depth, c, 3, 3, generator=generator).requires_grad_()
-        expected, found = naive_meshgrid_conv2d(x, weight, rates), function(x, weight, rates)
-        check_same(found, expected, what=f"the output {where}", hint=_diagnosis(found, x, weight, rates))
-        grad = torch.randn(expected.shape, generator=generator)
-        wanted = torch.autograd.grad(expected, (x, weight), grad)
-        gradients = torch.autograd.grad(found, (x, weight), grad)
-        for name, got, want in zip(("x", "weight"), gradients, wanted, strict=True):
-            check_same(
-                got, want, what=f"the gradient of {name} {where}", hint="the output is right, its backward is not"
-            )
-
-
-def _diagnosis(found: Tensor, x: Tensor, weight: Tensor, rates: Sequence[int]) -> str:
-    """The common mistake that gives exactly ``found``, in words."""
-    with torch.no_grad():
-        pairs = naive_meshgrid_conv2d(x, weight, rates).unflatten(1, weight.shape[:3])  # (N, M, M, D, H, W)
-        mistakes = {
-            "rates[a] is the distance between rows, rates[b] between columns; here they are exchanged":
-                naive_meshgrid_conv2d(x.mT, weight.mT, rates).mT,
-            "right numbers, wrong order: channel (a*M + b)*D + d, so a is the slowest and d the fastest":
-                pairs.transpose(1, 2).flatten(1, 3),
-            "right numbers, wrong order: channel (a*M + b)*D + d, so d is the fastest":
-                pairs.movedim(3, 1).flatten(1, 3),
-            "the filters are mirrored: tap v of 0, 1, 2 looks at row + (v - 1)*rate":
-                naive_meshgrid_conv2d(x, weight.flip(-2, -1), rates),
-        }  # fmt: skip
-    for hint, wrong in mistakes.items():
-        if found.shape == wrong.shape and torch.allclose(found.detach(), wrong, atol=1e-4):
-            return hint
-    return "take one output and add up its nine taps by hand; taps outside the map count as zero"
+            fail(f"{name} to give its input back", "another order", "undo the permute in the opposite order")
