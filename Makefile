@@ -7,13 +7,15 @@ TOYCITY := data/toycity
 # chapter 13's own run; removed first, so that the chapter always trains the code as it is
 LIVE := runs/chapter-13
 NOTEBOOKS := $(wildcard book/[0-9][0-9]-*.ipynb)
+SOURCES := $(wildcard book/assignments/source/*/*.ipynb)
+SUBMISSIONS ?= submissions
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup book html site execute test lint format lock toycity benchmark clean
+.PHONY: help setup book html site execute test lint format lock toycity benchmark assignments grade clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## create .venv with the pinned packages and this one
 
@@ -56,10 +58,18 @@ format: setup ## let ruff mend what it can, refill the listings, tidy the notebo
 	@$(BIN)/ruff format --quiet
 	@$(BIN)/python scripts/fill_listings.py
 	@$(BIN)/python scripts/tidy_notebooks.py
+	@$(BIN)/python scripts/tidy_notebooks.py $(SOURCES)
 
 lock: setup ## pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --upgrade --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+assignments: setup ## make the students' notebooks out of the sources, and prove that they are fair
+	@$(BIN)/python scripts/course.py release
+	@$(BIN)/python scripts/course.py check
+
+grade: setup ## grade a folder of submissions (SUBMISSIONS=folder)
+	@$(BIN)/python scripts/course.py grade "$(SUBMISSIONS)"
 
 benchmark: setup ## measure speed and memory on an idle machine, into book/results/benchmark
 	@$(BIN)/python scripts/benchmark.py

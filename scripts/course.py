@@ -27,10 +27,11 @@ from spacemeshlab.course import gradebook, leaks
 from spacemeshlab.course.answers import read_answers
 from spacemeshlab.course.assignment import Assignment, read_assignments
 from spacemeshlab.course.feedback import write_feedback
-from spacemeshlab.course.grade import GRADED, choose, find_submissions, grade_all
+from spacemeshlab.course.grade import GRADED, grade_all
 from spacemeshlab.course.hostile import ATTACKS, attack
 from spacemeshlab.course.release import is_released, release
 from spacemeshlab.course.sandbox import WARNING, protection
+from spacemeshlab.course.submissions import choose, find_submissions
 from spacemeshlab.course.verify import problems
 from spacemeshlab.errors import UserError, exit_codes
 
@@ -58,9 +59,10 @@ def do_release(arguments: argparse.Namespace) -> None:
 
 
 def do_grade(arguments: argparse.Namespace) -> None:
-    """Grade a folder; what is done when it is stopped need not be done again."""
+    """Grade a folder of submissions."""
     _warn()
-    out = arguments.out or arguments.folder.with_name(f"{arguments.folder.resolve().name}-graded")
+    folder = arguments.folder.resolve()
+    out = arguments.out or folder.parent / f"{folder.name}-graded"
     jobs = choose(find_submissions(arguments.folder), arguments.source, arguments.seed)
     fresh = 0
     with tqdm(total=len(jobs), desc="grading", unit="submission", disable=None) as bar:
@@ -74,7 +76,7 @@ def do_grade(arguments: argparse.Namespace) -> None:
 
 
 def do_feedback(arguments: argparse.Namespace) -> None:
-    """Bring the tables and the students' pages up to date with the points in written.csv."""
+    """Bring tables and feedback up to date with written.csv."""
     _finish(arguments.source, arguments.folder)
 
 
@@ -88,7 +90,7 @@ def _finish(source: Path, out: Path) -> None:
 
 
 def do_check(arguments: argparse.Namespace) -> None:
-    """Prove what an assignment promises: fair, safe, and nothing given away."""
+    """Prove that assignments are fair and safe and give nothing away."""
     torch.set_num_threads(1)
     _warn()
     found, chosen, public = [], _chosen(arguments), leaks.public_texts(ROOT)
@@ -130,7 +132,7 @@ def _arguments() -> argparse.Namespace:
     parser = Parser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for do in (do_release, do_grade, do_feedback, do_check):
-        command = commands.add_parser(do.__name__.removeprefix("do_"), help=do.__doc__.partition(",")[0].lower())
+        command = commands.add_parser(do.__name__.removeprefix("do_"), help=do.__doc__.rstrip(".").lower())
         command.set_defaults(do=do)
         command.add_argument("--source", type=Path, default=COURSE / "source", metavar="DIR", help="the sources")
         if do in (do_release, do_check):

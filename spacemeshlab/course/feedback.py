@@ -10,9 +10,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from spacemeshlab.checkpoint import write_atomically
 from spacemeshlab.course.assignment import QUESTION, TEST, Assignment
-from spacemeshlab.course.grade import GRADED, record_path
+from spacemeshlab.course.grade import GRADED, record_path, write_text
 from spacemeshlab.course.gradebook import is_open, points
 from spacemeshlab.course.judge import EMPTY, MISSING, RIGHT, STOPPED, WRITTEN, WRONG
 
@@ -70,7 +69,7 @@ def write_feedback(out: Path, records: list[dict], assignments: dict[str, Assign
         place = record_path(out, record["student"], record["assignment"], record["file"])
         path = out / "feedback" / place.parent.name / f"{place.stem}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, page(record, assignments.get(record["assignment"])))
+        write_text(path, page(record, assignments.get(record["assignment"])))
         written.append(path)
         rows.append(
             {
@@ -80,9 +79,5 @@ def write_feedback(out: Path, records: list[dict], assignments: dict[str, Assign
                 "link": f"{path.parent.name}/{path.name}",
             }
         )
-    _write(out / "feedback" / "index.html", _template("overview.html").render(rows=rows))
+    write_text(out / "feedback" / "index.html", _template("overview.html").render(rows=rows))
     return written
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))

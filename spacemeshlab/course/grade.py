@@ -6,90 +6,34 @@ submission can stop the others: one that cannot be read gets a record that says 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import multiprocessing
 import re
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
 
+from spacemeshlab import testing
 from spacemeshlab.checkpoint import write_atomically
 from spacemeshlab.course.assignment import Assignment, read_assignments
-from spacemeshlab.course.handin import NotGradable, prepare, read_notebook, which
-from spacemeshlab.course.judge import judge
+from spacemeshlab.course.handin import prepare
+from spacemeshlab.course.judge import Unstarted, judge
+from spacemeshlab.course.notebook import NotGradable, read_notebook
 from spacemeshlab.course.sandbox import Limits, protection
 from spacemeshlab.course.student import Student
+from spacemeshlab.course.submissions import Job, Submission, printable
 from spacemeshlab.errors import UserError
 
 VERSION = 1
 """Of the records; another one is graded again."""
-GRADED, UNREADABLE = "graded", "not graded"
-
-
-@dataclass(frozen=True)
-class Submission:
-    """One student's file. ``others`` are older ones of the same student for the same assignment."""
-
-    student: str
-    path: Path
-    others: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a record depends on, and where it goes."""
-
-    submission: Submission
-    source: Path
-    assignment: str | None
-    seed: int = 0
-    limits: Limits = field(default_factory=Limits)
-
-
-def find_submissions(folder: Path) -> list[Submission]:
-    """Every notebook below ``folder``: ``STUDENT/….ipynb`` at any depth, or ``STUDENT_….ipynb`` in the folder itself.
-
-    Raises:
-        UserError: there is no such folder, or no notebook in it.
-    """
-    if not folder.is_dir():
-        raise UserError(f"expected a folder of submissions, found none at {folder}: name the folder that holds them")
-    paths = sorted(path for path in folder.rglob("*.ipynb") if _is_handed_in(path.relative_to(folder)))
-    if not paths:
-        raise UserError(f"expected notebooks in {folder}, found none: unpack what the learning system gave you")
-    found = []
-    for path in paths:
-        parts = path.relative_to(folder).parts
-        found.append(Submission(parts[0] if len(parts) > 1 else path.stem.partition("_")[0], path))
-    return found
-
-
-def _is_handed_in(path: Path) -> bool:
-    return not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-
-
-def choose(found: list[Submission], source: Path, seed: int) -> list[Job]:
-    """A job for each student and assignment; of several files the last one changed counts, and the record says so."""
-    assignments, chosen = read_assignments(source), {}
-    for submission in found:
-        try:
-            assignment = which(read_notebook(submission.path), submission.path, assignments)
-            name = assignment.name if assignment else None
-        except NotGradable:
-            name = next((name for name in assignments if name in submission.path.as_posix()), None)
-        key = (submission.student, name or submission.path.stem)
-        chosen.setdefault(key, []).append((submission, name))
-    jobs = []
-    for files in chosen.values():
-        files.sort(key=lambda pair: (pair[0].path.lstat().st_mtime, pair[0].path.name))
-        newest, name = files[-1]
-        others = tuple(submission.path.name for submission, _ in files[:-1])
-        jobs.append(Job(Submission(newest.student, newest.path, others), source, name, seed))
-    return jobs
+GRADED, UNREADABLE, FAILED = "graded", "not graded", "the grader failed"
+"""What became of a submission; the last is no fault of its own, and tried again the next time."""
 
 
 def grade(submission: Submission, assignment: Assignment, seed: int = 0, limits: Limits | None = None) -> dict:
@@ -131,28 +75,42 @@ def run(job: Job) -> dict:
         record |= grade(job.submission, assignments[job.assignment], job.seed, job.limits)
     except NotGradable as error:
         record |= {"status": UNREADABLE, "notes": [str(error)]}
-    except Exception as error:  # a fault of ours must not cost the others their grades, nor this one its points
-        record |= {"status": UNREADABLE, "notes": [f"the grader failed ({type(error).__name__}: {error}): report it"]}
+    except (Exception, Unstarted) as error:  # a fault of ours must not cost the others their grades, nor this one
+        record |= _failed(f"{type(error).__name__}: {error}")
     if job.submission.others:
         record["notes"].append(f"there are older files, which were not graded: {', '.join(job.submission.others)}")
     return record
 
 
+def _failed(why: str) -> dict:
+    return {"status": FAILED, "notes": [f"the grader failed ({why}): grade again, and report it if it stays"]}
+
+
 def head(job: Job, assignments: dict[str, Assignment]) -> dict:
     """What identifies a record: equal heads, equal grades."""
-    path = job.submission.path
-    content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+    path, digest = job.submission.path, ""
+    if path.is_file() and not path.is_symlink():
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "version": VERSION,
         "student": job.submission.student,
         "assignment": job.assignment,
-        "file": path.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "file": printable(path.name),
+        "sha256": digest,
         "source": assignments[job.assignment].digest if job.assignment else None,
+        "checks": _checks(),
         "seed": job.seed,
         "protection": protection(),
         "limits": {name: getattr(job.limits, name) for name in ("cell", "call", "whole", "memory")},
     }
+
+
+@functools.cache
+def _checks() -> str:
+    """Of the tests' words: a check that was mended grades again."""
+    files = sorted(Path(testing.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def record_path(out: Path, student: str, assignment: str | None, file: str) -> Path:
@@ -163,35 +121,60 @@ def record_path(out: Path, student: str, assignment: str | None, file: str) -> P
 def _file_name(text: str) -> str:
     """A name as it is where it is a plain one; else a tidy one with a few digits that keep it apart from others."""
     plain = re.sub(r"[^\w .@+-]", "_", text).strip(" .") or "_"
-    return plain[:80] if plain == text else f"{plain[:80]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return text if text == plain[:40] else f"{plain[:40]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def grade_all(jobs: list[Job], out: Path, workers: int, again: bool = False) -> Iterator[tuple[dict, bool]]:
     """Grade what has no record yet, ``workers`` at a time; yield every record, and whether it was graded now."""
     assignments = read_assignments(jobs[0].source)
-    todo = []
+    todo = {}
     for job in jobs:
-        path = _path(out, job)
+        path = record_path(out, job.submission.student, job.assignment, printable(job.submission.path.name))
         record = None if again else _read(path)
-        if record and all(record.get(key) == value for key, value in head(job, assignments).items()):
+        known = record and record.get("status") != FAILED
+        if known and all(record.get(key) == value for key, value in head(job, assignments).items()):
             yield record, False
         else:
-            todo.append((job, path))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, min(workers, len(todo))), mp_context=context) as pool:
-        waiting = {pool.submit(run, job): path for job, path in todo}
+            todo[path] = job
+    for path, record in _run_all(todo, workers):
+        write_json(path, record)
+        yield record, True
+
+
+def _run_all(todo: dict[Path, Job], workers: int) -> Iterator[tuple[Path, dict]]:
+    """Every job's record. Those that were there when a worker was killed are tried again, each with a worker alone."""
+    again = []
+    with _pool(min(workers, len(todo))) as pool:
+        waiting = {_submit(pool, job): path for path, job in todo.items()}
         try:
             for done in as_completed(waiting):
-                record, path = done.result(), waiting[done]
-                write_json(path, record)
-                yield record, True
+                if isinstance(done.exception(), BrokenProcessPool):
+                    again.append(waiting[done])
+                else:
+                    yield waiting[done], done.result()
         except BaseException:  # Ctrl-C: what is done is written, the rest waits for the next time
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    for path in again:
+        with _pool(1) as pool:
+            done = _submit(pool, todo[path])
+            if isinstance(done.exception(), BrokenProcessPool):
+                yield path, head(todo[path], read_assignments(todo[path].source)) | _failed("its process was killed")
+            else:
+                yield path, done.result()
 
 
-def _path(out: Path, job: Job) -> Path:
-    return record_path(out, job.submission.student, job.assignment, job.submission.path.name)
+def _submit(pool: ProcessPoolExecutor, job: Job) -> Future:
+    try:
+        return pool.submit(run, job)
+    except BrokenProcessPool as error:
+        future: Future = Future()
+        future.set_exception(error)
+        return future
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(max(1, workers), mp_context=multiprocessing.get_context("spawn"))
 
 
 def _read(path: Path) -> dict | None:
@@ -205,7 +188,13 @@ def write_json(path: Path, value: object) -> None:
     """Write a file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """The same for a text, also one with signs that are none, as a student's may be."""
+    content = text.encode("utf-8", "backslashreplace")
+    write_atomically(path, lambda draft: draft.write_bytes(content))
 
 
 def read_records(out: Path) -> list[dict]:

@@ -6,17 +6,20 @@ the teacher's: a line for each written answer, whose points and comment are fill
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from spacemeshlab.checkpoint import write_atomically
-from spacemeshlab.course.grade import GRADED, read_records, write_json
+from spacemeshlab.course.grade import GRADED, read_records, write_json, write_text
 from spacemeshlab.course.judge import WRITTEN
 from spacemeshlab.errors import UserError
 
 WRITTEN_FIELDS = ("student", "assignment", "question", "possible", "points", "comment")
+FORMULA = r"(^|(?<=[;\t\r\n]) *){}('*)(?=[=+\-@\t\r])"
+"""Where a spreadsheet might begin to calculate, also one that splits cells at semicolons."""
 CELL_FIELDS = ("student", "assignment", "cell", "part", "points", "possible", "status", "message")
 
 
@@ -28,11 +31,18 @@ def update(out: Path) -> list[dict]:
     """
     records = read_records(out)
     by_hand = _read_written(out / "written.csv")
+    known = {(record["student"], record["assignment"]) for record in records}
+    for student, assignment, question in by_hand:
+        if (student, assignment) not in known:
+            raise UserError(
+                f"expected students and assignments as they were in written.csv, found {student}, {assignment}, "
+                f"{question}: restore that line's first columns, or delete it"
+            )
     for record in records:
         for cell in record.get("cells", []):
             if cell["status"] == WRITTEN:
                 line = by_hand.setdefault(_key(record, cell), {"points": None, "comment": ""})
-                line["possible"] = cell["possible"]
+                line["possible"] = f"{cell['possible']:g}"
                 if line["points"] is not None and not 0 <= line["points"] <= cell["possible"]:
                     raise UserError(
                         f"expected 0 to {cell['possible']:g} points for {', '.join(_key(record, cell))} in "
@@ -79,46 +89,64 @@ def _cell_rows(records: list[dict]) -> Iterable[Sequence[object]]:
 
 
 def _key(record: dict, cell: dict) -> tuple[str, str, str]:
-    return _calm(record["student"]), record["assignment"], cell["cell"]
+    return record["student"], record["assignment"], cell["cell"]
 
 
 def _written_rows(by_hand: dict[tuple, dict]) -> Iterable[Sequence[object]]:
     for key, line in sorted(by_hand.items()):
         given = "" if line["points"] is None else f"{line['points']:g}"
-        yield (*key, f"{line['possible']:g}", given, line["comment"])
+        yield (*key, line["possible"], given, line["comment"])
 
 
 def _read_written(path: Path) -> dict[tuple, dict]:
-    """What the teacher filled in; spreadsheets write commas or semicolons between, and commas in numbers."""
+    """What the teacher filled in, with the separators, the decimal commas and the encodings of spreadsheets."""
     if not path.is_file():
         return {}
-    text = path.read_text(encoding="utf-8-sig")
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    found = {}
-    for number, row in enumerate(csv.DictReader(io.StringIO(text), delimiter=delimiter), 2):
+    text = _decoded(path.read_bytes())
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    rows, found = csv.DictReader(io.StringIO(text, newline=None), delimiter=delimiter), {}
+    for row in rows:
+        if not any(row.values()):
+            continue
         if set(row) != set(WRITTEN_FIELDS) or None in row.values():
             raise UserError(
-                f"expected the columns {', '.join(WRITTEN_FIELDS)} in {path}, found another line {number}: mend it"
+                f"expected the columns {', '.join(WRITTEN_FIELDS)} in {path}, found others in line {rows.line_num}: "
+                "mend it"
             )
-        given, possible = (row[name].strip().replace(",", ".") for name in ("points", "possible"))
+        key, given = (_as_written(row["student"]), row["assignment"], row["question"]), row["points"].strip()
         try:
-            line = {"points": float(given) if given else None, "possible": float(possible), "comment": row["comment"]}
+            points = float(given.replace(",", ".")) if given else None
         except ValueError:
             raise UserError(
-                f"expected a number or nothing as points in line {number} of {path}, found {given!r}: mend it"
+                f"expected a number or nothing as points in line {rows.line_num} of {path}, found {given!r}: mend it"
             ) from None
-        found[row["student"], row["assignment"], row["question"]] = line
+        if key in found:
+            raise UserError(f"expected each answer once in {path}, found {', '.join(key)} twice: delete a line")
+        found[key] = {"points": points, "possible": row["possible"], "comment": _as_written(row["comment"])}
     return found
 
 
+def _decoded(content: bytes) -> str:
+    for encoding in ("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "cp1252"):
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode(encoding)
+    return content.decode("latin-1")
+
+
 def _write(path: Path, fields: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A CSV in UTF-8 that spreadsheets take for data: a text that begins like a formula gets a ' in front."""
+    """A CSV in UTF-8 that spreadsheets take for data, not for formulas."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(fields)
     table.writerows([[_calm(value) for value in row] for row in rows])
-    write_atomically(path, lambda draft: draft.write_text(text.getvalue(), encoding="utf-8"))
+    write_text(path, text.getvalue())
 
 
 def _calm(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    """A text in which a ' stands before whatever looks like a formula."""
+    return re.sub(FORMULA.format(""), r"\1'\2", value) if isinstance(value, str) else value
+
+
+def _as_written(text: str) -> str:
+    """The inverse: what the teacher wrote."""
+    return re.sub(FORMULA.format("'"), r"\1\2", text)

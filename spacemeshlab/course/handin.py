@@ -7,30 +7,23 @@ Whatever was not as it was handed out is repaired and noted, never silently scor
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
-from spacemeshlab.course.assignment import EXPERIMENT, QUESTION, TEST, Assignment, identity, is_given
+from spacemeshlab.course.assignment import QUESTION, TEST, Assignment, identity, is_experiment, is_given
+from spacemeshlab.course.notebook import functions_in
 from spacemeshlab.course.release import release
 from spacemeshlab.course.student import Code
 
-LARGEST = 30 * 2**20
-"""Bytes of the largest notebook that is read."""
 PLACEHOLDER = "YOUR ANSWER HERE"
+FIRST_LINE = re.compile(r"^\W*Your answer to question \w+[*_ :]*(\(keep this line\))?")
 PACKAGE = re.compile(
     r"^[ \t]*(?:from|import)[ \t]+spacemeshlab\b(?!\.testing[ \t]+import[ \t]+\(?\s*check_)", re.MULTILINE
 )
-
-
-class NotGradable(Exception):
-    """The file is no notebook, or too large; the message says what was found and what to do."""
 
 
 @dataclass
@@ -38,7 +31,7 @@ class HandIn:
     """A notebook, ready to run.
 
     Attributes:
-        cells: the code, in the notebook's order, without tests and experiments.
+        cells: the code: the cells that were given, then the student's in the notebook's order, but for tests.
         written: question -> the student's text; a question that was not found is not there.
         notes: what was repaired, and what the teacher should look at.
     """
@@ -48,110 +41,56 @@ class HandIn:
     notes: list[str] = field(default_factory=list)
 
 
-def read_notebook(path: Path) -> NotebookNode:
-    """Read a student's file, also one that is not quite valid.
-
-    Raises:
-        NotGradable: it cannot be read as a notebook.
-    """
-    if path.is_symlink() or not path.is_file():
-        raise NotGradable("expected a notebook, found no plain file: ask for it again")
-    if path.stat().st_size > LARGEST:
-        raise NotGradable(f"expected a notebook, found {path.stat().st_size >> 20} MiB: ask for it without its outputs")
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-        raw = nbformat.convert(nbformat.from_dict(raw), 4) if raw.get("nbformat", 4) < 4 else raw
-        cells = [_plain(cell) for cell in raw["cells"] if isinstance(cell, dict)]
-        about = raw.get("metadata")
-    except Exception as error:
-        raise NotGradable(
-            f"expected a notebook, found a file that cannot be read as one ({type(error).__name__}): ask for the .ipynb"
-        ) from None
-    return nbformat.from_dict({"cells": cells, "metadata": about if isinstance(about, dict) else {}})
-
-
-def _plain(cell: dict) -> dict:
-    """What is needed of a cell, each part of the type that it should have."""
-    source, about = cell.get("source", ""), cell.get("metadata")
-    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    about = about if isinstance(about, dict) else {}
-    tags = (
-        [tag for tag in about.get("tags") or [] if isinstance(tag, str)] if isinstance(about.get("tags"), list) else []
-    )
-    mine = {"tags": tags, "nbgrader": about.get("nbgrader") if isinstance(about.get("nbgrader"), dict) else {}}
-    return {"cell_type": str(cell.get("cell_type", "raw")), "source": text, "metadata": mine}
-
-
-def which(notebook: NotebookNode, path: Path, assignments: dict[str, Assignment]) -> Assignment | None:
-    """The assignment that a notebook answers: by its metadata, by the functions in it, by the file's name."""
-    about = notebook.metadata.get("spacemeshlab")
-    named = about.get("assignment") if isinstance(about, dict) else None
-    if isinstance(named, str) and named in assignments:
-        return assignments[named]
-    defined = {name for cell in notebook.cells for name in functions_in(cell.source)}
-    scores = {name: len(defined & set(assignment.functions)) for name, assignment in assignments.items()}
-    best = max(scores, key=scores.get)
-    if scores[best]:
-        return assignments[best]
-    return next((assignment for name, assignment in assignments.items() if name in path.as_posix()), None)
-
-
-def functions_in(source: str) -> tuple[str, ...]:
-    """The names that a cell's text defines at its outermost level, also where it is not quite Python."""
-    try:
-        found = []
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                found.append(node.name)
-            elif isinstance(node, ast.Assign):
-                found += [target.id for target in node.targets if isinstance(target, ast.Name)]
-        return tuple(found)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return tuple(re.findall(r"^(?:def[ \t]+(\w+)[ \t]*\()", source, re.MULTILINE))
-
-
 def prepare(notebook: NotebookNode, assignment: Assignment) -> HandIn:
-    """Sort a student's cells into code that runs, tests that do not, and written answers."""
+    """Sort a student's cells into code that runs, tests that do not, and written answers.
+
+    The given cells, imports above all, run as they were handed out before anything else does.
+    """
     handed_out = {identity(cell): cell for cell in release(assignment).cells}
     by_text = {_text(cell.source): name for name, cell in handed_out.items()}
-    hand_in, order = HandIn(), []
+    given = [cell for cell in handed_out.values() if _runs_anyway(cell)]
+    hand_in, order, answering = HandIn([Code(identity(cell), cell.source) for cell in given]), [], ""
     for number, cell in enumerate(notebook.cells, 1):
         name = identity(cell) if identity(cell) in handed_out else by_text.get(_text(cell.source), "")
-        order += [name] if name else []
-        original = handed_out.get(name)
-        if (question := _question(cell, name, assignment)) is not None:
-            _keep_answer(hand_in, question, cell.source)
-        elif code := _code(cell, name, original, assignment, hand_in.notes):
-            defines = functions_in(code)
-            label = name or next((each for each in defines if each in assignment.functions), f"cell {number}")
-            hand_in.cells.append(Code(label, code, defines))
+        question = _question(cell, name, assignment)
+        order += [question or name] if question or name else []
+        answering = question or (answering if not name else "")
+        code = "" if question else _code(cell, name, handed_out.get(name), assignment, hand_in.notes)
+        if question or (answering and cell.cell_type != "code" and not code):
+            _keep_answer(hand_in, answering, cell.source, goes_on=not question)
+        elif code:
+            defines = tuple(each for each in functions_in(code) if each in assignment.functions)
+            hand_in.cells.append(Code(name or next(iter(defines), f"cell {number}"), code, defines))
     _name_apart(hand_in)
-    _drop_doubles(hand_in, assignment, handed_out)
-    _look_over(hand_in, assignment, notebook, order, list(handed_out))
+    _drop_doubles(hand_in, assignment)
+    _look_over(hand_in, assignment, notebook, order, handed_out)
     return hand_in
+
+
+def _runs_anyway(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code" and is_given(cell) and not is_experiment(cell)
 
 
 def _code(
     cell: NotebookNode, name: str, original: NotebookNode | None, assignment: Assignment, notes: list[str]
 ) -> str:
-    """What is to run of a cell; "" for prose, for tests, and for experiments as they were handed out."""
-    text = cell.source
-    wanted = set(functions_in(_without_fence(text))) & set(assignment.functions)
-    if cell.cell_type != "code":
-        if not wanted:
-            return ""
-        notes.append(f"{_list(wanted)} stood in a cell of type {cell.cell_type}: run as code")
-        return _without_fence(text)
+    """What is to run of a student's cell; "" for prose, for tests, for experiments, and for what was given."""
+    text, plain = cell.source, cell.source if cell.cell_type == "code" else _without_fences(cell.source)
     same = original is not None and _text(text) == _text(original.source)
+    if same and (is_given(original) or name.startswith(TEST)):
+        return ""
+    wanted = set(functions_in(plain)) & set(assignment.functions)
+    if cell.cell_type != "code":
+        if wanted:
+            notes.append(f"{_list(wanted)} stood in a cell of type {cell.cell_type}: run as code")
+        return plain if wanted else ""
     if name.startswith(TEST):
-        if not same:
-            notes.append(f"the test {name} was changed: the original judged")
+        notes.append(f"the test {name} was changed: the original judged")
         return text if wanted else ""
     if original is not None and is_given(original) and not wanted:
-        if EXPERIMENT in original.metadata.get("tags", []):
+        if is_experiment(original):
             return ""
-        if not same:
-            notes.append(f"the given cell {name} was changed: run as it was handed in")
+        notes.append(f"the given cell {name} was changed: run as it was handed in")
     return text
 
 
@@ -164,26 +103,25 @@ def _question(cell: NotebookNode, name: str, assignment: Assignment) -> str | No
     return None
 
 
-def _keep_answer(hand_in: HandIn, question: str, source: str) -> None:
-    lines = source.strip().splitlines()
-    if lines and "Your answer to question" in lines[0]:
-        lines = lines[1:]
-    text = "\n".join(lines).replace(PLACEHOLDER, "").strip()
+def _keep_answer(hand_in: HandIn, question: str, source: str, goes_on: bool) -> None:
+    text = FIRST_LINE.sub("", source, count=1).replace(PLACEHOLDER, "").strip()
     before = hand_in.written.get(question, "")
-    if text and before and text != before:
+    if text and goes_on:
+        hand_in.notes.append(f"{question} goes on in a cell below it")
+    elif text and before and text != before:
         hand_in.notes.append(f"{question} is answered twice: both texts are shown")
+    if text and before and text != before:
         text = f"{before}\n\n{text}"
     hand_in.written[question] = text or before
 
 
-def _drop_doubles(hand_in: HandIn, assignment: Assignment, handed_out: dict[str, NotebookNode]) -> None:
+def _drop_doubles(hand_in: HandIn, assignment: Assignment) -> None:
     """Of a function that is there twice, the cell in which nothing was written goes; else the later one counts."""
-    stubs = {_text(handed_out[name].source) for name in assignment.functions if name in handed_out}
     for function in assignment.functions:
         cells = [code for code in hand_in.cells if function in code.defines]
         if len(cells) < 2:
             continue
-        written = [code for code in cells if _text(code.source) not in stubs]
+        written = [code for code in cells if not _is_stub(code.source)]
         for code in cells:
             if written and code not in written:
                 hand_in.cells.remove(code)
@@ -191,8 +129,22 @@ def _drop_doubles(hand_in: HandIn, assignment: Assignment, handed_out: dict[str,
         hand_in.notes.append(f"{function} is there {len(cells)} times: {several}")
 
 
+def _is_stub(source: str) -> bool:
+    """Whether a cell holds nothing but functions in which nothing was written, and calls of them."""
+    try:
+        rest = [node for node in ast.parse(source).body if not isinstance(node, ast.Expr)]
+        return all(
+            isinstance(node, ast.FunctionDef)
+            and len(node.body) <= 2
+            and ast.unparse(node.body[-1]).startswith("raise NotImplementedError")
+            for node in rest
+        )
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
 def _look_over(
-    hand_in: HandIn, assignment: Assignment, notebook: NotebookNode, order: list[str], handed_out: list[str]
+    hand_in: HandIn, assignment: Assignment, notebook: NotebookNode, order: list[str], handed_out: dict
 ) -> None:
     """Note what else is not as it was handed out."""
     if not any(identity(cell) for cell in notebook.cells):
@@ -206,6 +158,9 @@ def _look_over(
             hand_in.notes.append(f"no cell with the answer to {question.name}: look for it in the notebook")
         elif not hand_in.written[question.name]:
             hand_in.notes.append(f"{question.name} is not answered")
+    for name, cell in handed_out.items():
+        if _runs_anyway(cell) and name not in order:
+            hand_in.notes.append(f"the given cell {name} is gone: run as it was handed out")
     first = list(dict.fromkeys(order))
     if first != [name for name in handed_out if name in first]:
         hand_in.notes.append("the cells are in another order than they were handed out in")
@@ -229,8 +184,10 @@ def _text(source: str) -> str:
     return "\n".join(line.rstrip() for line in source.strip().splitlines())
 
 
-def _without_fence(source: str) -> str:
-    return re.sub(r"^\s*```\w*[ \t]*\n(.*?)\n?```\s*$", r"\1", source, flags=re.DOTALL)
+def _without_fences(source: str) -> str:
+    """The code in a text: what stands between fences, or all of it where there are none."""
+    blocks = re.findall(r"^[ \t]*(`{3,8}|~{3,8})[^\n]*\n(.*?)^[ \t]*\1", f"{source}\n", re.DOTALL | re.MULTILINE)
+    return "\n".join(text for _, text in blocks) or source
 
 
 def _list(names: Iterable[str]) -> str:

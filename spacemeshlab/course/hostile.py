@@ -16,10 +16,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from spacemeshlab.course.assignment import TEST, Assignment, identity
-from spacemeshlab.course.grade import Submission, grade
+from spacemeshlab.course.grade import grade
 from spacemeshlab.course.judge import RIGHT
 from spacemeshlab.course.release import release
 from spacemeshlab.course.sandbox import Limits
+from spacemeshlab.course.submissions import Submission
 
 QUICK = Limits(cell=5, call=4, whole=240)
 """Limits under which an endless loop is soon over."""

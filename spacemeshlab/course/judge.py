@@ -20,12 +20,19 @@ LONGEST = 600
 """Characters of a message."""
 
 
-class Stopped(Exception):
-    """The student's process did not answer: the time was up, the memory full, or it ended itself."""
+class Stopped(BaseException):
+    """The student's process did not answer: the time was up, the memory full, or it ended itself.
+
+    Like the two others here, no exception that a test might catch as one of the student's.
+    """
 
 
-class Refused(Exception):
-    """The student's function did what is not allowed; the message explains it."""
+class Refused(BaseException):
+    """The student's function is none, or did what is not allowed; the message explains it."""
+
+
+class Unstarted(BaseException):
+    """This machine gives no process to run a submission in: nothing that the student did, and no reason for a grade."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,9 @@ def _judge(assignment: Assignment, cell: GradedCell, functions: Mapping[str, Cal
             _seed(seed)
             try:
                 exec(compile(text, f"<{cell.name}>", "exec"), namespace)
-            except NotImplementedError:
+            except NotImplementedError as error:
+                if str(error):  # torch says so of an operation, too
+                    return outcome(WRONG, _explain(cell.function, error), bool(hidden))
                 return outcome(EMPTY, f"{cell.function} is not written yet", bool(hidden))
             except AssertionError as error:
                 return outcome(WRONG, str(error) or "a test failed", bool(hidden))

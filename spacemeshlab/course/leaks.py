@@ -6,6 +6,7 @@ the package, the chapters.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
@@ -40,13 +41,12 @@ def squeeze(text: str) -> str:
 
 
 def read(path: Path) -> str:
-    """The words in a file: of a page without its tags, of JSON its strings."""
+    """The words in a file, of JSON its strings; once as they stand there, and once without tags and entities."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix in (".ipynb", ".json"):
-        text = "\n".join(_strings(json.loads(text)))
-    if path.suffix == ".html":
-        text = html.unescape(re.sub(r"<[^>]*>", "", text))
-    return text
+        with contextlib.suppress(ValueError, RecursionError):  # no JSON after all: its text then
+            text = "\n".join(_strings(json.loads(text)))
+    return "\n".join((html.unescape(text), html.unescape(re.sub(r"<[^>]*>", "", text))))
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).parent
-PROGRAM = ("worker.py", "wire.py")
+PROGRAM = ("worker.py", "wire.py", "confine.py")
 MIB = 2**20
 WARNING = (
     "warning: expected bubblewrap, found {found}. Submissions run with limits on time, memory, processes, output and "
@@ -76,7 +76,8 @@ def _wrap(program: Path, limits: Limits) -> list[str]:
             command += ["--ro-bind", folder, folder]
     if HERE.parent.is_relative_to(sys.prefix):  # installed, not from a checkout: its answers are out of sight
         command += ["--tmpfs", str(HERE.parent)]
-    command += ["--ro-bind", str(program), "/grader", "--remount-ro", "/dev", "--chdir", "/tmp"]
+    command += ["--ro-bind", str(program), "/grader"]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]  # else files there fill the memory
     return command
 
 
@@ -121,6 +122,7 @@ class Process:
             **options,
         )
         self.requests, self.answers = self._popen.stdin.fileno(), self._popen.stdout.fileno()
+        os.set_blocking(self.requests, False)  # nobody waits for a process that reads nothing
         threading.Thread(target=self._drain, daemon=True).start()
 
     def _drain(self) -> None:

@@ -1,8 +1,7 @@
-"""A submission's functions, here: stand-ins that have the real ones called in the student's process.
+"""A submission's process, seen from here: it runs the notebook's cells, and calls the functions in them.
 
-A stand-in behaves as the function would: it takes tensors, numbers and torch's modules, hands back tensors, raises what
-was raised, leaves changed arguments changed, and gradients flow through it. A process that hangs, fills the memory or
-ends itself costs what it was asked for, and the next question is answered by a fresh one.
+A process that hangs, fills the memory or ends itself costs what it was asked for, and the next question is answered by
+a fresh one.
 """
 
 from __future__ import annotations
@@ -14,15 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Self
 
-import torch
 from torch import Tensor
 
 from spacemeshlab.course import wire
-from spacemeshlab.course.judge import Refused, Stopped
+from spacemeshlab.course.judge import Refused, Stopped, Unstarted
 from spacemeshlab.course.sandbox import MIB, Limits, Process
+from spacemeshlab.course.standin import StandIn
 
 LOUD = 10 * MIB
 """Bytes of output that are worth a word."""
+LOOK = 0.2
+"""Seconds between two looks at what a process uses."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Student:
         self._skipped: set[int] = set()
         self._handle = 0
         self._ends = time.monotonic() + self.limits.whole
+        self._looked = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -58,27 +60,34 @@ class Student:
         self._close()
 
     def functions(self, names: Sequence[str]) -> dict[str, Callable]:
-        """Stand-ins for those of ``names`` that the notebook defines, or tried to define."""
+        """Stand-ins for those of ``names`` that the notebook defines, or tried to define.
+
+        Raises:
+            Unstarted: no process, for no fault of the student.
+        """
+        there, stopped = [], ""
         try:
             self._start()
             there = self._ask({"do": "names", "names": list(names)}, self.limits.call)["names"]
         except Stopped as error:
-            self._note(str(error))
-            there = []
+            stopped = str(error)
+            self._note(stopped)
         found: dict[str, Callable] = {name: StandIn(self, name) for name in names if name in there}
         for cell in self.cells:
             for name in set(cell.defines) & set(names) - set(there):
                 if cell.label in self.errors:
                     found[name] = _Broken(f"{cell.label} ended in {self.errors[cell.label]}")
+                elif stopped:
+                    found[name] = _Broken(stopped)
         return found
 
-    def call(self, name: str, args: tuple, kwargs: dict, handle: int) -> dict:
+    def call(self, name: str, args: tuple, kwargs: dict, handle: int, grad: bool) -> dict:
+        """What the function ``name`` made of its arguments; with a ``handle``, ``backward`` can come back to it."""
         self._start()
-        return self._ask(
-            {"do": "call", "name": name, "args": args, "kwargs": kwargs, "handle": handle}, self.limits.call
-        )
+        request = {"do": "call", "name": name, "args": args, "kwargs": kwargs, "handle": handle, "grad": grad}
+        return self._ask(request, self.limits.call)
 
-    def backward(self, handle: int, grads: list[Tensor]) -> list[Tensor | None]:
+    def backward(self, handle: int, grads: list[Tensor | None]) -> list[Tensor | None]:
         if self._process is None:
             raise Stopped("its process had ended before the gradients were asked for")
         answer = self._ask({"do": "backward", "handle": handle, "grads": grads}, self.limits.call)
@@ -91,31 +100,54 @@ class Student:
     def _start(self) -> None:
         """A process in which all cells have run, but those that ended an earlier one."""
         while self._process is None:
-            self._process = Process(self.limits)
-            self._receive(self.limits.start, "start")
+            if time.monotonic() > self._ends:
+                raise Stopped(self._whole())
+            self._begin()
             try:
                 self._run_cells()
             except Stopped as error:
                 self._note(str(error))
 
+    def _begin(self) -> None:
+        """Start a process; the time that it takes is not the student's."""
+        began = time.monotonic()
+        try:
+            self._process = Process(self.limits)
+            wire.receive(self._process.answers, began + self.limits.start)
+        except (OSError, wire.Closed, wire.TimeUp, wire.Unreadable) as error:
+            said = self._process.output.decode(errors="replace").strip().splitlines() if self._process else []
+            self._close()
+            raise Unstarted(f"no process for the submission: {said[-1] if said else type(error).__name__}") from None
+        self._ends += time.monotonic() - began
+
     def _run_cells(self) -> None:
         """In the notebook's order; those that failed once more in the end, as cells may have changed places."""
         self.errors.clear()
         todo = [index for index in range(len(self.cells)) if index not in self._skipped]
-        for attempt in (todo, None):
-            for index in attempt if attempt is not None else [i for i in todo if self.cells[i].label in self.errors]:
-                cell = self.cells[index]
-                self.errors.pop(cell.label, None)
-                try:
-                    self._ask({"do": "cell", "source": cell.source, "label": cell.label}, self.limits.cell)
-                except Stopped as error:
-                    self._skipped.add(index)
-                    raise Stopped(f"{cell.label} was left out: {error}") from None
-                except Exception as error:
-                    line = getattr(error, "student_line", "")
-                    self.errors[cell.label] = f"{type(error).__name__}: {error}" + (f" ({line})" if line else "")
+        for index in todo:
+            self._run_cell(index)
+        for index in todo:
+            if self.cells[index].label in self.errors and not self._is_overtaken(index):
+                self._run_cell(index)
         for index in self._skipped:
             self.errors.setdefault(self.cells[index].label, "a process that had to be ended")
+
+    def _run_cell(self, index: int) -> None:
+        cell = self.cells[index]
+        self.errors.pop(cell.label, None)
+        try:
+            self._ask({"do": "cell", "source": cell.source, "label": cell.label}, self.limits.cell)
+        except Stopped as error:
+            self._skipped.add(index)
+            raise Stopped(f"{cell.label} was left out: {error}") from None
+        except Exception as error:
+            line = getattr(error, "student_line", "")
+            self.errors[cell.label] = f"{type(error).__name__}: {error}" + (f" ({line})" if line else "")
+
+    def _is_overtaken(self, index: int) -> bool:
+        """Whether a later cell defines the same, which must stay."""
+        names = set(self.cells[index].defines)
+        return any(names & set(cell.defines) for cell in self.cells[index + 1 :])
 
     def _ask(self, request: dict, seconds: float) -> dict:
         """Send a request, wait for its answer.
@@ -126,10 +158,13 @@ class Student:
         """
         number = secrets.randbits(62)
         try:
-            wire.send(self._process.requests, wire.pickled({**request, "number": number}))
+            message = wire.pickled({**request, "number": number})
+            wire.send(self._process.requests, message, time.monotonic() + seconds)
+        except wire.TimeUp:
+            self._stop(f"it read nothing for {seconds:g} s")
         except wire.Closed:
             self._stop("it ended its own process")
-        answer = self._receive(seconds, "answer", number)
+        answer = self._receive(seconds, number)
         if isinstance(answer.get("notes"), list):
             for text in answer["notes"]:
                 self._note(str(text)[:200])
@@ -139,16 +174,15 @@ class Student:
             raise _exception(*(str(answer.get(key, "")) for key in ("error", "said", "line")))
         return answer
 
-    def _receive(self, seconds: float, what: str, number: int = 0) -> dict:
+    def _receive(self, seconds: float, number: int) -> dict:
         """The answer to request ``number``; anything else that comes was forged, and ends the process."""
         left = self._ends - time.monotonic()
         try:
             answer = wire.receive(self._process.answers, time.monotonic() + min(seconds, left), self._watch)
         except wire.TimeUp:
-            whole = f"the whole notebook took more than {self.limits.whole:g} s"
-            self._stop(f"it took more than {seconds:g} s" if seconds <= left else whole)
+            self._stop(f"it took more than {seconds:g} s" if seconds <= left else self._whole())
         except wire.Closed:
-            self._stop("it ended its own process" if what == "answer" else f"its process ended at the {what}")
+            self._stop("it ended its own process")
         except wire.Unreadable:
             self.unreadable()
         if not isinstance(answer, dict) or answer.get("number") != number:
@@ -160,14 +194,17 @@ class Student:
         self._stop("it gave an answer that cannot be read")
 
     def _watch(self) -> None:
+        if time.monotonic() < self._looked + LOOK:
+            return
+        self._looked = time.monotonic()
         if trouble := self._process.trouble():
             self._stop(trouble)
 
+    def _whole(self) -> str:
+        return f"the whole notebook took more than {self.limits.whole:g} s"
+
     def _stop(self, why: str) -> NoReturn:
-        said = self._process.output[-2000:].decode(errors="replace").strip().splitlines()
         self._close()
-        if "at the start" in why and said:
-            why += f" ({said[-1][:200]})"
         raise Stopped(why)
 
     def _close(self) -> None:
@@ -180,32 +217,6 @@ class Student:
             self.notes.append(text)
 
 
-class StandIn:
-    """Calls a student's function where it lives."""
-
-    def __init__(self, student: Student, name: str) -> None:
-        self.student, self.__name__ = student, name
-
-    def __call__(self, *args: object, **kwargs: object) -> object:
-        given = list(wire.tensors_in((args, kwargs)))
-        inputs = [tensor for tensor in given if tensor.requires_grad] if torch.is_grad_enabled() else []
-        handle = self.student.next_handle() if inputs else 0
-        sent = _detached((args, kwargs))
-        answer = self.student.call(self.__name__, *sent, handle)
-        try:
-            _take_over(given, answer["tensors"], list(wire.modules_in((args, kwargs))), answer["modes"])
-            value, tracked = answer["value"], answer["tracked"]
-            outputs = list(wire.tensors_in(value))
-            live = [out for out, kept in zip(outputs, tracked, strict=True) if kept]
-        except Exception:
-            self.student.unreadable()
-        if not live:
-            return value
-        wrapped = iter(_Remote.apply(self.student, handle, live, *inputs))
-        replaced = {id(out): next(wrapped) for out in live}
-        return _replace(value, replaced)
-
-
 class _Broken:
     """A function whose cell failed: says so whenever it is called."""
 
@@ -216,57 +227,10 @@ class _Broken:
         raise Refused(self.why)
 
 
-class _Remote(torch.autograd.Function):
-    """The gradient of a call, asked of the process that made the call."""
-
-    @staticmethod
-    def forward(ctx, student: Student, handle: int, outputs: list[Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
-        ctx.student, ctx.handle = student, handle
-        ctx.shapes = [tensor.shape for tensor in inputs]
-        return tuple(outputs)
-
-    @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        found = ctx.student.backward(ctx.handle, [grad.contiguous() for grad in grads])
-        shapes = [None if grad is None else grad.shape for grad in found]
-        if len(found) != len(ctx.shapes) or any(s not in (None, w) for s, w in zip(shapes, ctx.shapes, strict=True)):
-            ctx.student.unreadable()
-        return None, None, None, *found
-
-
-def _detached(value: object) -> object:
-    """The same, with tensors that can be sent: no graph behind them, but whether a gradient is wanted."""
-    if isinstance(value, Tensor):
-        return value.detach().requires_grad_(value.requires_grad)
-    if isinstance(value, list | tuple):
-        return type(value)(_detached(part) for part in value)
-    return {key: _detached(part) for key, part in value.items()} if isinstance(value, dict) else value
-
-
-def _replace(value: object, by: dict[int, Tensor]) -> object:
-    if isinstance(value, Tensor):
-        return by.get(id(value), value)
-    if isinstance(value, list | tuple):
-        return type(value)(_replace(part, by) for part in value)
-    return {key: _replace(part, by) for key, part in value.items()} if isinstance(value, dict) else value
-
-
-def _take_over(given: list[Tensor], now: list[Tensor], modules: list[torch.nn.Module], modes: list[bool]) -> None:
-    """Change the caller's arguments as the function changed its copies."""
-    with torch.no_grad():
-        for mine, theirs in zip(given, now, strict=True):
-            if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
-                raise ValueError("an argument changed its shape")
-            if not torch.equal(torch.nan_to_num(mine.double()), torch.nan_to_num(theirs.double())):
-                mine.detach().copy_(theirs)
-    for module, training in zip(modules, modes, strict=True):
-        module.training = bool(training)
-
-
 def _exception(kind: str, said: str, line: str) -> Exception:
     """What the student's code raised, as an exception here."""
     if kind == "SystemExit":
-        return Stopped("it ended its own process")
+        return RuntimeError("it would have ended its own process")
     known = getattr(builtins, kind, None)
     usable = isinstance(known, type) and issubclass(known, Exception) and known is not AssertionError
     try:

@@ -22,8 +22,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 HEADER = struct.Struct("<QQ")
-LARGEST = 256 * 2**20
-"""Bytes of the largest message that is read."""
+LARGEST, LONGEST = 256 * 2**20, 16 * 2**20
+"""Bytes of the largest message that is read, and of the JSON in it, which takes many times its size when read."""
 DEEPEST = 50
 KIND = "!"
 
@@ -53,7 +53,7 @@ def encode(value: object, tensors: list[Tensor], depth: int = 0) -> object:
     if isinstance(value, int | float):
         return int(value) if isinstance(value, int) else float(value)
     if isinstance(value, Tensor | np.ndarray):
-        plain = torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
+        plain = torch.from_numpy(np.array(value, order="C")) if isinstance(value, np.ndarray) else value
         tensors.append(plain.detach().to("cpu").contiguous().clone())
         return {KIND: "tensor" if isinstance(value, Tensor) else "array", "at": len(tensors) - 1}
     if isinstance(value, np.generic):
@@ -120,7 +120,7 @@ def receive(file: int, deadline: float = float("inf"), watch: Callable[[], None]
         Unreadable: something else came, or too much.
     """
     sizes = HEADER.unpack(_read(file, HEADER.size, deadline, watch))
-    if sum(sizes) > LARGEST:
+    if sum(sizes) > LARGEST or sizes[0] > LONGEST:
         raise Unreadable(f"{sum(sizes)} bytes")
     return unpack(*(_read(file, size, deadline, watch) for size in sizes))
 
@@ -155,15 +155,20 @@ def unpickle(file: int) -> object:
     return pickle.loads(_read(file, size, float("inf"), lambda: None))
 
 
-def send(file: int, message: bytes) -> None:
-    """Write all of a message.
+def send(file: int, message: bytes, deadline: float = float("inf")) -> None:
+    """Write all of a message. A ``deadline`` wants a file descriptor that does not block.
 
     Raises:
+        TimeUp: it was not read before ``deadline`` (of ``time.monotonic``).
         Closed: nobody reads it.
     """
+    left = memoryview(message)
     try:
-        while message:
-            message = message[os.write(file, message) :]
+        while left:
+            if time.monotonic() >= deadline:
+                raise TimeUp
+            if select.select([], [file], [], 0.2)[1]:
+                left = left[os.write(file, left[: 1 << 20]) :]
     except OSError:
         raise Closed from None
 

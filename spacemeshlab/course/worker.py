@@ -1,7 +1,8 @@
 """A student's process: runs the notebook's cells, then calls the functions in it as the grader asks.
 
-It is started by :mod:`spacemeshlab.course.sandbox` as a program of its own, on this file and `wire.py` only. There is
-no test in it and no package to copy an answer from; what it says is plain data, and the grader believes none of it.
+It is started by :mod:`spacemeshlab.course.sandbox` as a program of its own, on this file, `wire.py` and `confine.py`
+only. There is no test in it and no package to copy an answer from; what it says is plain data, and the grader believes
+none of it.
 """
 
 from __future__ import annotations
@@ -14,36 +15,30 @@ import json
 import linecache
 import os
 import random
-import resource
 import sys
 import traceback
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import numpy as np
 import torch
-import wire
 from IPython.core.inputtransformer2 import TransformerManager
 from torch import nn
+
+if __package__:
+    from spacemeshlab.course import confine, wire
+else:  # a program of its own, without the package
+    sys.path.insert(0, str(Path(__file__).parent))
+    import confine
+    import wire
 
 PACKAGE = "spacemeshlab"
 IMPORTED = (
     f"the answer must be your own: nothing can be imported from {PACKAGE} here but its checks; write the function "
     "yourself, with torch"
 )
-STARTED = "not allowed: to start another program"
-CONNECTED = "not allowed: to use the network"
-FORBIDDEN = {
-    **dict.fromkeys(
-        ("os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"), STARTED
-    ),
-    **dict.fromkeys(("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto"), CONNECTED),
-    **dict.fromkeys(("os.kill", "os.killpg", "signal.pthread_kill"), "not allowed: to end other programs"),
-}
-KEPT = 16
+KEPT = 256
 """Calls whose gradients can still be asked for."""
 notes: list[str] = []
 
@@ -84,7 +79,18 @@ class Checks(types.ModuleType):
 
 
 class Shell:
-    """What is left of IPython: magics and commands of the shell are read, and do nothing."""
+    """What is left of IPython: magics and commands of the shell do nothing, but for the Python in ``%%time``."""
+
+    def __init__(self, run: Callable[[str], None]) -> None:
+        self._run = run
+
+    def run_cell_magic(self, name: str, _: str, cell: str) -> None:
+        if name in ("time", "capture", "prun"):
+            self._run(cell)
+
+    def run_line_magic(self, name: str, line: str, *_: object) -> None:
+        if name in ("time", "prun"):
+            self._run(line)
 
     def __getattr__(self, name: str) -> Callable:
         return lambda *_, **__: None
@@ -97,28 +103,36 @@ class Student:
         self.main = types.ModuleType("__main__")
         sys.modules["__main__"] = self.main
         self.names = self.main.__dict__
-        self.names.update(get_ipython=Shell, display=lambda *_, **__: None)
+        self.names.update(get_ipython=lambda: Shell(self.run), display=lambda *_, **__: None)
         self.transform = TransformerManager().transform_cell
+        self.label = ""
+        self.functions: dict[str, Callable] = {}
         self.calls: dict[int, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
 
     def cell(self, source: str, label: str) -> dict:
         """Run one cell; what it defined before an error stays."""
-        name = f"<{label}>"
-        text = self.transform(source)
-        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-        exec(compile(text, name, "exec"), self.names)
+        self.label = f"<{label}>"
+        try:
+            self.run(source)
+        finally:  # a function whose name is taken for its result later is still there
+            self.functions |= {name: value for name, value in list(self.names.items()) if callable(value)}
         return {}
 
-    def names_of(self, names: Sequence[str]) -> dict:
-        return {"names": [name for name in names if callable(self.names.get(name))]}
+    def run(self, source: str) -> None:
+        text = self.transform(source)
+        linecache.cache[self.label] = (len(text), None, text.splitlines(keepends=True), self.label)
+        exec(compile(text, self.label, "exec"), self.names)
 
-    def call(self, name: str, args: tuple, kwargs: dict, handle: int) -> dict:
+    def names_of(self, names: Sequence[str]) -> dict:
+        return {"names": [name for name in names if name in self.functions]}
+
+    def call(self, name: str, args: tuple, kwargs: dict, handle: int, grad: bool) -> dict:
         """Call a function; what it made of its arguments goes back too."""
         given = (args, kwargs)
         tensors = list(wire.tensors_in(given))
         inputs = [tensor for tensor in tensors if tensor.requires_grad and handle]
-        with torch.set_grad_enabled(bool(handle)):
-            value = self.names[name](*args, **kwargs)
+        with torch.set_grad_enabled(grad):
+            value = self.functions[name](*args, **kwargs)
         outputs = list(wire.tensors_in(value))
         if any(isinstance(part, nn.Module) for part in (value if isinstance(value, list | tuple) else [value])):
             raise TypeError("the function returned a module, not tensors")
@@ -129,16 +143,19 @@ class Student:
         modes = [module.training for module in wire.modules_in(given)]
         return {"value": value, "tensors": tensors, "modes": modes, "tracked": tracked}
 
-    def backward(self, handle: int, grads: list[torch.Tensor]) -> dict:
-        """Gradients of an earlier call's inputs; None where an input had no part in it."""
+    def backward(self, handle: int, grads: list[torch.Tensor | None]) -> dict:
+        """Gradients of an earlier call's inputs; None where an input had no part in the outputs that have one."""
         outputs, inputs = self.calls[handle]
+        outputs = [out for out, grad in zip(outputs, grads, strict=True) if grad is not None]
+        grads = [grad for grad in grads if grad is not None]
         return {"grads": list(torch.autograd.grad(outputs, inputs, grads, retain_graph=True, allow_unused=True))}
 
 
 def explain(error: BaseException) -> dict:
     """An error as text: its type, what it says, and the last line of the student's own code in it."""
     try:
-        said = str(error)
+        quoted = isinstance(error, KeyError) and len(error.args) == 1 and isinstance(error.args[0], str)
+        said = error.args[0] if quoted else str(error)  # KeyError says repr
     except BaseException:
         said = "no text"
     if isinstance(error, SyntaxError):
@@ -166,57 +183,6 @@ def answer(student: Student, request: dict) -> bytes:
         return wire.pack({**explain(error), "number": number, "notes": list(notes)})
 
 
-def forbid() -> None:
-    """Say in words, in Python, what the kernel refuses anyway. Hooks cannot be taken away again."""
-
-    def hook(event: str, _: tuple) -> None:
-        if event in FORBIDDEN:
-            note(FORBIDDEN[event])
-            raise PermissionError(FORBIDDEN[event])
-
-    sys.addaudithook(hook)
-
-
-def limit(limits: dict[str, int]) -> None:
-    """Bound memory, processor time, files and output of this process for good."""
-    used = 0
-    with contextlib.suppress(OSError):
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        used = int(status["VmData"].split()[0]) * 1024
-    wanted = {
-        "RLIMIT_DATA": used + limits["memory"],
-        "RLIMIT_CPU": limits["seconds"],
-        "RLIMIT_FSIZE": limits["file"],
-        "RLIMIT_NOFILE": 256,
-        "RLIMIT_CORE": 0,
-    }
-    for name, value in wanted.items():
-        kind = getattr(resource, name)
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
-
-
-def lock() -> bool:
-    """Let the kernel refuse new processes and programs, signals to others, and sockets; False where it cannot."""
-    try:
-        import pyseccomp as seccomp
-    except Exception:  # not Linux, or no libseccomp
-        return False
-    errno = seccomp.ERRNO(1)  # EPERM
-    rules = seccomp.SyscallFilter(seccomp.ALLOW)
-    names = ("fork", "vfork", "execve", "execveat", "kill", "tkill", "pidfd_send_signal", "ptrace", "io_uring_setup")
-    for name in names:
-        with contextlib.suppress(Exception):  # not every machine has every call
-            rules.add_rule(errno, name)
-    rules.add_rule(errno, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, 0x10000, 0))  # without CLONE_THREAD
-    rules.add_rule(seccomp.ERRNO(38), "clone3")  # ENOSYS: the C library then takes clone
-    rules.add_rule(errno, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
-    rules.add_rule(errno, "socket", seccomp.Arg(0, seccomp.NE, 1))  # AF_UNIX
-    rules.load()
-    return True
-
-
 def main() -> None:
     limits = json.loads(sys.argv[1])
     requests, answers = os.dup(0), os.dup(1)
@@ -229,9 +195,9 @@ def main() -> None:
         import matplotlib.pyplot  # noqa: F401  it asks other programs for fonts, which will not be allowed
     sys.meta_path.insert(0, NoAnswers())
     student = Student()
-    limit(limits)
-    locked = lock()
-    forbid()
+    confine.limit(limits)
+    locked = confine.lock()
+    confine.forbid(note)
     builtins.input = lambda *_: ""
     sys.argv = [""]
     wire.send(answers, wire.pack({"number": 0, "locked": locked}))

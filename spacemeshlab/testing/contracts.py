@@ -1,4 +1,4 @@
-"""What every check is made of: shapes, values, inputs left alone, gradients that arrive, arguments that matter."""
+"""What every check is made of: shapes, values, inputs left alone, errors, gradients, arguments that matter."""
 
 from __future__ import annotations
 
@@ -54,6 +54,28 @@ def check_same(
         fail(f"{what} {float(expected[at]):.6g} at {at} (to {limit:.1g})", f"{float(found[at]):.6g}", hint)
 
 
+def check_places(
+    found: object,
+    expected: Tensor,
+    what: str,
+    hint: str,
+    place: Callable[[tuple[int, ...]], str] = lambda at: f"at {at}",
+) -> None:
+    """Two tensors agree in shape, type and every number; NaN is the same as NaN, whole numbers have no tolerance.
+
+    A failure names the first place that differs, in reading order and in the words of ``place``.
+    """
+    check_tensor(found, what)
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        check_same(found, expected, what=what, hint=hint)
+    got, want = found.detach().double(), expected.detach().double()
+    limit = 1e-5 * max(1.0, float(want.nan_to_num().abs().max())) if expected.is_floating_point() else 0.0
+    differs = ~((got - want).abs() <= limit) & ~(got.isnan() & want.isnan())
+    if differs.any():
+        at = tuple(differs.nonzero()[0].tolist())
+        fail(f"{float(want[at]):.6g} {place(at)} in {what}", f"{float(got[at]):.6g}", hint)
+
+
 def check_inputs_unmodified(function: Callable[..., Any], *inputs: Tensor) -> None:
     """``function(*inputs)`` leaves every number of its inputs as it was.
 
@@ -62,8 +84,68 @@ def check_inputs_unmodified(function: Callable[..., Any], *inputs: Tensor) -> No
     before = [tensor.detach().clone() for tensor in inputs]
     function(*inputs)
     for index, (old, new) in enumerate(zip(before, inputs, strict=True)):
-        if not torch.equal(old, new.detach()):
-            fail(f"input {index} unchanged", "other numbers in it after the call", "look for an operation in place")
+        check_unchanged(new, old, f"input {index} unchanged", "look for an operation in place")
+
+
+def check_unchanged(
+    now: Tensor, before: Tensor, expected: str, hint: str = "+= and other operations in place change it"
+) -> None:
+    """An input is after the call what it was before, which ``expected`` says in words: "y as it was".
+
+    A failure means an operation in place. :func:`check_inputs_unmodified` does the same and makes the call itself.
+    """
+    if now.shape != before.shape or not torch.equal(now.detach(), before):
+        fail(expected, "other numbers in it after the call", hint)
+
+
+def check_refuses(call: Callable[[], object], expected: str, hint: str) -> None:
+    """``call`` raises ValueError, which ``expected`` says in words.
+
+    A failure says what it returned instead, or what else it raised.
+    """
+    try:
+        found = call()
+    except ValueError:
+        return
+    except Exception as error:
+        fail(expected, f"{type(error).__name__}: {error}".removesuffix(": ")[:90], hint)
+    if isinstance(found, Tensor):
+        fail(expected, f"shape {tuple(found.shape)}", hint)
+    fail(expected, "NoneType" if found is None else f"{found!r}"[:60], hint)
+
+
+def check_same_gradients(
+    found: object,
+    expected: Tensor,
+    inputs: Mapping[str, Tensor],
+    where: str = "",
+    tolerance: float = 1e-5,
+    seed: int = 0,
+) -> None:
+    """Backward through ``found`` and through ``expected`` gives all ``inputs`` the same gradients, up to ``tolerance``.
+
+    What arrives from above is drawn by ``seed``. A failure means that a result with the right numbers was cut off from
+    an input on its way, or that a backward pass is wrong.
+    """
+    check_tensor(found)
+    hint = (
+        "the output is right, its backward is not: detach(), no_grad(), .data, .item(), tolist() and NumPy cut the "
+        "way back"
+    )
+    every = f"a gradient of {' and '.join(inputs)} {where}".rstrip()
+    if not found.requires_grad:
+        fail(every, "none: the output is cut off from its inputs", hint)
+    above = torch.randn(expected.shape, generator=torch.Generator().manual_seed(seed))
+    wanted = torch.autograd.grad(expected, list(inputs.values()), above)
+    try:
+        gradients = torch.autograd.grad(found, list(inputs.values()), above, allow_unused=True)
+    except RuntimeError as error:  # torch explains for lines, and begins with what it is
+        fail(every, f"RuntimeError: {error}".partition(": [")[0][:200], hint)
+    for name, got, want in zip(inputs, gradients, wanted, strict=True):
+        if want.any() and (got is None or not got.any()):
+            fail(f"a gradient of {name} {where}".rstrip(), "none", hint)
+        got = torch.zeros_like(want) if got is None else got
+        check_same(got, want, tolerance, f"the gradient of {name} {where}".rstrip(), hint)
 
 
 def check_gradients_reach_everything(module: nn.Module, *inputs: Any) -> None:
@@ -120,21 +202,3 @@ def check_every_argument_matters(
             other, other_shapes = look({**base, name: value})
             if shapes == other_shapes and all(map(torch.equal, outputs, _tensors(run(other)))):
                 fail(f"{name}={value!r} to change something", "the same module", f"is {name} used?")
-
-
-def check_shuffle_roundtrip(
-    up: Callable[[Tensor], Tensor], down: Callable[[Tensor], Tensor], shape: Sequence[int]
-) -> None:
-    """``up`` and ``down`` only move numbers, and each undoes the other, bit for bit; ``shape`` is ``up``'s input.
-
-    A failure means that a number was lost, changed or put elsewhere: the two disagree about the order of the channels.
-    """
-    coarse = torch.arange(float(torch.Size(shape).numel())).view(*shape)
-    fine = up(coarse)
-    if not torch.equal(fine.flatten().sort().values, coarse.flatten()):
-        fail(
-            "the same numbers in other places", "other numbers", "a shuffle is a reshape and a permute, no arithmetic"
-        )
-    for name, found, want in (("down(up(x))", down(fine), coarse), ("up(down(y))", up(down(fine)), fine)):
-        if not torch.equal(found, want):
-            fail(f"{name} to give its input back", "another order", "undo the permute in the opposite order")

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from spacemeshlab import testing
-from spacemeshlab.testing import naive_meshgrid_conv2d
+from spacemeshlab.testing.contracts import check_places, check_refuses, check_same_gradients, check_unchanged
 
 
 def test_check_shape_tells_both_shapes():
@@ -34,6 +34,114 @@ def test_check_inputs_unmodified_finds_an_operation_in_place():
         testing.check_inputs_unmodified(lambda x, y: y.relu_(), -torch.ones(2), -torch.ones(2))
 
 
+def test_check_places_names_the_first_place_and_knows_nan():
+    x = torch.tensor([1.0, torch.nan, 3.0])
+    check_places(x + 1e-6, x, "it", "look")
+    with pytest.raises(AssertionError, match=r"expected 1 at \(0,\) in it, found 9\. Hint: look"):
+        check_places(torch.tensor([9.0, 0.0, 3.0]), x, "it", "look")
+    with pytest.raises(AssertionError, match=r"expected nan for class 1 in it, found 2\."):
+        check_places(torch.tensor([1.0, 2.0, 3.0]), x, "it", "look", lambda at: f"for class {at[0]}")
+    with pytest.raises(AssertionError, match=r"it of dtype torch\.float32"):
+        check_places(x.double(), x, "it", "look")
+    with pytest.raises(AssertionError, match="it to be a tensor, found list"):
+        check_places([1.0], x, "it", "look")
+
+
+def test_whole_numbers_have_no_tolerance():
+    many = torch.tensor([10**9])
+    with pytest.raises(AssertionError, match="expected 1e"):
+        check_places(many + 1, many, "it", "look")
+    check_places(many.double() + 1, many.double(), "it", "look")
+
+
+def test_check_unchanged_finds_other_numbers_and_another_shape():
+    x = torch.ones(2)
+    check_unchanged(x.clone().requires_grad_(), x, "x as it was")
+    for now in (x + 1, x[:1]):
+        with pytest.raises(AssertionError, match=r"expected x as it was, found other numbers .*Hint: \+= and other"):
+            check_unchanged(now, x, "x as it was")
+    with pytest.raises(AssertionError, match="Hint: add into a copy"):
+        check_unchanged(x + 1, x, "x as it was", "add into a copy")
+
+
+def raises(error):
+    def call():
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        (lambda: 3, "3"),
+        (lambda: None, "NoneType"),
+        (lambda: torch.ones(2, 3), r"shape \(2, 3\)"),
+        (raises(RuntimeError("no room")), "RuntimeError: no room"),
+        (raises(AssertionError()), "AssertionError"),
+    ],
+)
+def test_check_refuses_says_what_came_in_place_of_a_value_error(call, found):
+    check_refuses(raises(ValueError("no")), "a ValueError for 5 rows", "look")
+    with pytest.raises(AssertionError, match=rf"^expected a ValueError for 5 rows, found {found}\. Hint: look$"):
+        check_refuses(call, "a ValueError for 5 rows", "look")
+
+
+def product(x, y):
+    return x * y.exp()
+
+
+class Doubled(torch.autograd.Function):
+    """The right numbers with twice their gradient."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 2 * grad
+
+
+def changed_later(x, y):
+    saved = y.exp()
+    out = x * saved
+    saved.add_(0)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x, y: product(x, y).detach(), "a gradient of x and y here, found none: the output is cut off"),
+        (lambda x, y: product(x.detach(), y), r"a gradient of x here, found none\..*cut the way back"),
+        (lambda x, y: product(x, y.detach()) + 0 * y, r"a gradient of y here, found none\."),
+        (lambda x, y: Doubled.apply(product(x, y)), r"the gradient of x here .*its backward is not"),
+        (changed_later, r"found RuntimeError: one of the variables .* inplace operation\. Hint"),
+        (lambda x, y: 3, "to be a tensor, found int"),
+    ],
+)
+def test_check_same_gradients_tells_a_missing_gradient_from_a_wrong_one(function, words):
+    inputs = {"x": torch.randn(3).requires_grad_(), "y": torch.randn(3).requires_grad_()}
+    expected = product(*inputs.values())
+    with pytest.raises(AssertionError, match=words):
+        check_same_gradients(function(*inputs.values()), expected, inputs, "here")
+
+
+def test_check_same_gradients_takes_none_for_zeros_and_any_type_of_the_definition():
+    inputs = {"x": torch.randn(3).requires_grad_(), "y": torch.randn(3).requires_grad_()}
+    x, y = inputs.values()
+    check_same_gradients(product(x, y), product(x.double(), y.double()), inputs)
+    check_same_gradients(2 * x, 2 * x + 0 * y, inputs)
+
+
+def test_check_same_gradients_is_as_exact_as_it_is_asked_to_be():
+    x = torch.randn(3).requires_grad_()
+    check_same_gradients(x * (1 + 3e-5), x * 1, {"x": x}, tolerance=1e-4)
+    with pytest.raises(AssertionError, match=r"expected the gradient of x .* at"):
+        check_same_gradients(x * (1 + 3e-5), x * 1, {"x": x})
+
+
 def test_check_gradients_finds_unused_and_cancelled_parameters():
     class Unused(nn.Linear):
         def forward(self, x):
@@ -59,59 +167,3 @@ def test_check_every_argument_finds_the_forgotten_and_the_untested():
         check(width=3)
     with pytest.raises(AssertionError, match="expected forgotten=1 to change something"):
         check(width=3, bias=False, forgotten=1)
-
-
-def test_check_shuffle_roundtrip_finds_changed_numbers_and_another_order():
-    up, down = nn.PixelShuffle(2), nn.PixelUnshuffle(2)
-    testing.check_shuffle_roundtrip(up, down, (1, 8, 3, 5))
-    with pytest.raises(AssertionError, match="the same numbers"):
-        testing.check_shuffle_roundtrip(lambda x: up(x) + 1, down, (1, 8, 3, 5))
-    with pytest.raises(AssertionError, match=r"down\(up\(x\)\) to give its input back"):
-        testing.check_shuffle_roundtrip(up, lambda y: down(y.mT).mT, (1, 8, 3, 5))
-
-
-def swapped(x, weight, rates):
-    return naive_meshgrid_conv2d(x.mT, weight.mT, rates).mT
-
-
-def depth_first(x, weight, rates):
-    return naive_meshgrid_conv2d(x, weight, rates).unflatten(1, weight.shape[:3]).movedim(3, 1).flatten(1, 3)
-
-
-def columns_first(x, weight, rates):
-    return naive_meshgrid_conv2d(x, weight, rates).unflatten(1, weight.shape[:3]).transpose(1, 2).flatten(1, 3)
-
-
-def mirrored(x, weight, rates):
-    return naive_meshgrid_conv2d(x, weight.flip(-2, -1), rates)
-
-
-def wrapped_around(x, weight, rates):
-    x = F.pad(x, (1, 1, 1, 1), mode="circular")
-    return naive_meshgrid_conv2d(x, weight, rates)[..., 1:-1, 1:-1]
-
-
-def without_gradient_of_the_middle_tap(x, weight, rates):
-    centre = torch.zeros(3, 3)
-    centre[1, 1] = 1
-    return naive_meshgrid_conv2d(x, weight * (1 - centre) + weight.detach() * centre, rates)
-
-
-@pytest.mark.parametrize(
-    ("mistake", "hint"),
-    [
-        (swapped, "here they are exchanged"),
-        (columns_first, "a is the slowest"),
-        (depth_first, "so d is the fastest"),
-        (mirrored, "the filters are mirrored"),
-        (wrapped_around, "taps outside the map count as zero"),
-        (without_gradient_of_the_middle_tap, "gradient of weight .*backward is not"),
-    ],
-)
-def test_check_meshgrid_conv_names_the_common_mistakes(mistake, hint):
-    with pytest.raises(AssertionError, match=hint):
-        testing.check_meshgrid_conv(mistake)
-
-
-def test_the_definition_passes_its_own_check():
-    testing.check_meshgrid_conv(naive_meshgrid_conv2d)
