@@ -96,7 +96,7 @@ class Shell:
         return lambda *_, **__: None
 
 
-class Student:
+class Notebook:
     """The namespace of a notebook."""
 
     def __init__(self) -> None:
@@ -169,13 +169,18 @@ def explain(error: BaseException) -> dict:
     return {"error": kind.__name__, "said": said[:2000], "line": line[:200]}
 
 
-def answer(student: Student, request: dict) -> bytes:
+def answer(notebook: Notebook, request: dict) -> bytes:
     """Do what was asked, and put the result, or the error in its place, into a message."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  a student may draw from it
     torch.manual_seed(0)
     number = request.pop("number")
-    operation = {"cell": student.cell, "names": student.names_of, "call": student.call, "backward": student.backward}
+    operation = {
+        "cell": notebook.cell,
+        "names": notebook.names_of,
+        "call": notebook.call,
+        "backward": notebook.backward,
+    }
     try:
         found = operation[request.pop("do")](**request)
         return wire.pack({**found, "number": number, "notes": list(notes)})
@@ -194,7 +199,7 @@ def main() -> None:
     with contextlib.suppress(Exception):
         import matplotlib.pyplot  # noqa: F401  it asks other programs for fonts, which will not be allowed
     sys.meta_path.insert(0, NoAnswers())
-    student = Student()
+    notebook = Notebook()
     confine.limit(limits)
     locked = confine.lock()
     confine.forbid(note)
@@ -203,7 +208,7 @@ def main() -> None:
     wire.send(answers, wire.pack({"number": 0, "locked": locked}))
     with contextlib.suppress(wire.Closed):
         while True:
-            wire.send(answers, answer(student, wire.unpickle(requests)))
+            wire.send(answers, answer(notebook, wire.unpickle(requests)))
     os._exit(0)
 
 

@@ -47,7 +47,7 @@ def named_mistake(
 
 
 def check_known(found: object, expected: Tensor, what: str, mistakes: Mistakes, otherwise: str) -> None:
-    """:func:`~spacemeshlab.testing.check_same`, with a hint that names the mistake which gives exactly ``found``.
+    """:func:`~spacemeshlab.testing.contracts.check_same`, whose hint names the mistake that gives exactly ``found``.
 
     A failure means that ``found`` differs; ``otherwise`` is its hint where no known mistake fits.
     """

@@ -101,7 +101,7 @@ def test_every_test_cell_shows_something_and_hides_something_and_both_are_shared
 
 def test_the_marking_scheme_adds_up_to_the_points(assignment):
     for question in assignment.questions:
-        given = [int(number) for number in re.findall(r"^- (\d) points?:", question.visible, re.MULTILINE)]
+        given = [int(number) for number in re.findall(r"^- (\d) points?\b", question.visible, re.MULTILINE)]
         assert sum(given) == question.points
 
 

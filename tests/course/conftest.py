@@ -61,7 +61,7 @@ class Here:
         self._thread.start()
 
     def _work(self) -> None:
-        student = worker.Student()
+        student = worker.Notebook()
         with contextlib.suppress(wire.Closed), open(os.devnull, "w") as nowhere:
             student.names["print"] = lambda *words, **options: print(*words, **{**options, "file": nowhere})
             wire.send(self._answers, wire.pack({"number": 0}))
