@@ -27,7 +27,7 @@ from spacemeshlab.course import gradebook, leaks
 from spacemeshlab.course.answers import read_answers
 from spacemeshlab.course.assignment import Assignment, read_assignments
 from spacemeshlab.course.feedback import write_feedback
-from spacemeshlab.course.grade import GRADED, grade_all
+from spacemeshlab.course.grade import GRADED, grade_all, make_folder
 from spacemeshlab.course.hostile import ATTACKS, attack
 from spacemeshlab.course.release import is_released, release
 from spacemeshlab.course.sandbox import WARNING, protection
@@ -43,13 +43,18 @@ PICTURES = (".png", ".svg", ".webp")
 @exit_codes
 def main() -> None:
     arguments = _arguments()
-    arguments.do(arguments)
+    try:
+        arguments.do(arguments)
+    except KeyboardInterrupt:
+        print("stopped; what is done is kept, and the same command does the rest", file=sys.stderr)
+        sys.exit(130)
 
 
 def do_release(arguments: argparse.Namespace) -> None:
     """Write the student's notebooks, and the pictures beside their sources."""
     for assignment in _chosen(arguments):
         path = arguments.out / assignment.name / f"{assignment.name}.ipynb"
+        make_folder(path.parent)
         save(release(assignment, arguments.repository), path)
         for picture in sorted((arguments.source / assignment.name).iterdir()):
             if picture.suffix in PICTURES:
@@ -60,10 +65,11 @@ def do_release(arguments: argparse.Namespace) -> None:
 
 def do_grade(arguments: argparse.Namespace) -> None:
     """Grade a folder of submissions."""
-    _warn()
     folder = arguments.folder.resolve()
     out = arguments.out or folder.parent / f"{folder.name}-graded"
-    jobs = choose(find_submissions(arguments.folder), arguments.source, arguments.seed)
+    jobs = choose(find_submissions(folder), arguments.source, arguments.seed)
+    make_folder(out / "records")
+    _warn()
     fresh = 0
     with tqdm(total=len(jobs), desc="grading", unit="submission", disable=None) as bar:
         for record, new in grade_all(jobs, out, arguments.jobs, arguments.again):

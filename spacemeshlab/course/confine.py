@@ -23,7 +23,7 @@ FORBIDDEN = {
 }
 REFUSED = (
     *("fork", "vfork", "execve", "execveat", "ptrace", "io_uring_setup", "bpf", "perf_event_open", "userfaultfd"),
-    *("kill", "tkill", "pidfd_send_signal"),
+    *("kill", "tkill", "pidfd_send_signal", "process_vm_writev", "pidfd_getfd"),
     *("unshare", "setns", "mount", "memfd_create", "memfd_secret", "shmget", "keyctl"),
 )
 """Calls of the kernel: other programs, signals to them, and memory or files that no limit counts."""

@@ -59,6 +59,7 @@ def page(record: dict, assignment: Assignment | None) -> str:
         open=is_open(record),
         cells=cells,
         notes=record["notes"],
+        errors=[f"{cell} ended in {error}" for cell, error in record.get("errors", {}).items()],
     )
 
 
@@ -68,7 +69,6 @@ def write_feedback(out: Path, records: list[dict], assignments: dict[str, Assign
     for record in records:
         place = record_path(out, record["student"], record["assignment"], record["file"])
         path = out / "feedback" / place.parent.name / f"{place.stem}.html"
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, page(record, assignments.get(record["assignment"])))
         written.append(path)
         rows.append(

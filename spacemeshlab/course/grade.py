@@ -127,9 +127,11 @@ def _file_name(text: str) -> str:
 def grade_all(jobs: list[Job], out: Path, workers: int, again: bool = False) -> Iterator[tuple[dict, bool]]:
     """Grade what has no record yet, ``workers`` at a time; yield every record, and whether it was graded now."""
     assignments = read_assignments(jobs[0].source)
-    todo = {}
-    for job in jobs:
-        path = record_path(out, job.submission.student, job.assignment, printable(job.submission.path.name))
+    todo, places = {}, {_place(out, job): job for job in jobs}
+    for path, job in places.items():
+        empty = record_path(out, job.submission.student, None, job.submission.student)
+        if empty not in places:  # there was no file in the student's folder once
+            empty.unlink(missing_ok=True)
         record = None if again else _read(path)
         known = record and record.get("status") != FAILED
         if known and all(record.get(key) == value for key, value in head(job, assignments).items()):
@@ -139,6 +141,10 @@ def grade_all(jobs: list[Job], out: Path, workers: int, again: bool = False) -> 
     for path, record in _run_all(todo, workers):
         write_json(path, record)
         yield record, True
+
+
+def _place(out: Path, job: Job) -> Path:
+    return record_path(out, job.submission.student, job.assignment, printable(job.submission.path.name))
 
 
 def _run_all(todo: dict[Path, Job], workers: int) -> Iterator[tuple[Path, dict]]:
@@ -186,15 +192,27 @@ def _read(path: Path) -> dict | None:
 
 def write_json(path: Path, value: object) -> None:
     """Write a file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     write_text(path, text)
 
 
 def write_text(path: Path, text: str) -> None:
     """The same for a text, also one with signs that are none, as a student's may be."""
+    make_folder(path.parent)
     content = text.encode("utf-8", "backslashreplace")
     write_atomically(path, lambda draft: draft.write_bytes(content))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"expected to make the folder {path}, found {error.strerror}: choose another --out") from None
 
 
 def read_records(out: Path) -> list[dict]:

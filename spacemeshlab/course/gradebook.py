@@ -1,7 +1,8 @@
 """The grade book: tables for people and for a learning system, and the points that a person gives.
 
 ``points.csv`` has a line a cell, ``totals.csv`` one a student, ``grades.json`` both for programs. ``written.csv`` is
-the teacher's: a line for each written answer, whose points and comment are filled in by hand and never overwritten.
+the teacher's: a line for each written answer, whose points and comment are filled in by hand and never overwritten. A
+line with the name of a test in it overrules the test.
 """
 
 from __future__ import annotations
@@ -40,15 +41,17 @@ def update(out: Path) -> list[dict]:
             )
     for record in records:
         for cell in record.get("cells", []):
-            if cell["status"] == WRITTEN:
-                line = by_hand.setdefault(_key(record, cell), {"points": None, "comment": ""})
+            key = _key(record, cell)
+            if cell["status"] == WRITTEN or key in by_hand:
+                line = by_hand.setdefault(key, {"points": None, "comment": ""})
                 line["possible"] = f"{cell['possible']:g}"
                 if line["points"] is not None and not 0 <= line["points"] <= cell["possible"]:
                     raise UserError(
-                        f"expected 0 to {cell['possible']:g} points for {', '.join(_key(record, cell))} in "
+                        f"expected 0 to {cell['possible']:g} points for {', '.join(key)} in "
                         f"written.csv, found {line['points']:g}: mend that line"
                     )
-                cell["points"], cell["comment"] = line["points"], line["comment"]
+                if cell["status"] == WRITTEN or line["points"] is not None:
+                    cell["points"], cell["comment"] = line["points"], line["comment"]
     _write(out / "written.csv", WRITTEN_FIELDS, _written_rows(by_hand))
     _write(out / "points.csv", CELL_FIELDS, _cell_rows(records))
     names = sorted({record["assignment"] for record in records if record["assignment"]})
@@ -75,7 +78,7 @@ def _totals(records: list[dict], names: list[str]) -> Iterable[dict]:
         graded = {record["assignment"]: points(record) for record in own if record["status"] == GRADED}
         row = {"student": student, **{name: graded.get(name, "") for name in names}}
         waiting = [record["assignment"] or record["file"] for record in own if is_open(record)]
-        yield {**row, "total": sum(graded.values()), "open": " ".join(waiting)}
+        yield {**row, "total": sum(graded.values()) if graded else "", "open": " ".join(waiting)}
 
 
 def _cell_rows(records: list[dict]) -> Iterable[Sequence[object]]:
@@ -111,14 +114,15 @@ def _read_written(path: Path) -> dict[tuple, dict]:
         if set(row) != set(WRITTEN_FIELDS) or None in row.values():
             raise UserError(
                 f"expected the columns {', '.join(WRITTEN_FIELDS)} in {path}, found others in line {rows.line_num}: "
-                "mend it"
+                "mend that line"
             )
         key, given = (_as_written(row["student"]), row["assignment"], row["question"]), row["points"].strip()
         try:
             points = float(given.replace(",", ".")) if given else None
         except ValueError:
             raise UserError(
-                f"expected a number or nothing as points in line {rows.line_num} of {path}, found {given!r}: mend it"
+                f"expected a number or nothing as points in line {rows.line_num} of {path}, found {given!r}: "
+                "mend that line"
             ) from None
         if key in found:
             raise UserError(f"expected each answer once in {path}, found {', '.join(key)} twice: delete a line")
@@ -143,7 +147,9 @@ def _write(path: Path, fields: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def _calm(value: object) -> object:
-    """A text in which a ' stands before whatever looks like a formula."""
+    """A text in which a ' stands before whatever looks like a formula; a number without zeros behind it."""
+    if isinstance(value, float):
+        return f"{value:g}"
     return re.sub(FORMULA.format(""), r"\1'\2", value) if isinstance(value, str) else value
 
 

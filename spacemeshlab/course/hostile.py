@@ -39,8 +39,10 @@ class Attack:
 ATTACKS = (
     Attack("endless loop", "while True: pass", "took more than 4 s"),
     Attack("sleep that no signal ends", "import time; time.sleep(10**6)", "took more than 4 s"),
-    Attack("memory bomb", "hoard = [bytearray(2**28) for _ in range(10**4)]", "MemoryError"),
-    Attack("memory bomb of tensors", "hoard = [torch.ones(2**26) for _ in range(10**4)]", "allocate memory"),
+    Attack("memory bomb", "hoard = [bytearray(2**28) for _ in range(10**4)]", "MemoryError|took more than"),
+    Attack(
+        "memory bomb of tensors", "hoard = [torch.ones(2**26) for _ in range(10**4)]", "allocate memory|took more than"
+    ),
     Attack("fork bomb", "import os\nwhile True: os.fork()", "not allowed: to start another program"),
     Attack(
         "fork bomb below Python",
@@ -125,7 +127,7 @@ ATTACKS = (
         "a Evil, which is neither",
     ),
     Attack("an answer without end", "loop = []; loop.append(loop); return loop", "nested more than|recursion depth"),
-    Attack("an answer of 400 MB", "return torch.zeros(10**8)", "cannot be read|allocate memory"),
+    Attack("an answer of 400 MB", "return torch.zeros(10**8)", "cannot be read|allocate memory|took more than"),
     Attack("a GB of output", "for _ in range(1024): print('x' * 2**20)", "expected|took more than"),
     Attack("a socket", "import socket; socket.create_connection(('127.0.0.1', 9))", "not allowed: to use the network"),
     Attack("the answer from the package", "from spacemeshlab import SpaceMeshLab", "the answer must be your own"),

@@ -74,6 +74,17 @@ def printable(name: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
+def _refuse_a_folder_of_folders(chosen: dict[tuple[str, str], list]) -> None:
+    """If all files are of one "student" and answer the same in several folders, the folders below are the students'."""
+    students = {student for student, _ in chosen}
+    folders = [{submission.path.parent for submission, _ in files} for files in chosen.values()]
+    if len(students) == 1 and any(len(places) > 1 for places in folders):
+        raise UserError(
+            f"expected a folder a student, found one folder {students.pop()} with several answers to one assignment: "
+            "name the folder whose folders are the students"
+        )
+
+
 def choose(found: list[Submission], source: Path, seed: int) -> list[Job]:
     """A job for each student and assignment; of several files the last one changed counts, and the record says so."""
     assignments, chosen = read_assignments(source), {}
@@ -85,6 +96,7 @@ def choose(found: list[Submission], source: Path, seed: int) -> list[Job]:
             name = by_name(submission.path, assignments)
         key = (submission.student, name or submission.path.stem)
         chosen.setdefault(key, []).append((submission, name))
+    _refuse_a_folder_of_folders(chosen)
     jobs = []
     for files in chosen.values():
         files.sort(key=lambda pair: (pair[0].path.lstat().st_mtime, pair[0].path.name))

@@ -7,6 +7,7 @@ import urllib.parse
 from html.parser import HTMLParser
 
 import pytest
+from nbformat.v4 import new_code_cell
 from tiny_course import cell
 
 from spacemeshlab.course.feedback import SIGNS, WORDS, page, write_feedback
@@ -63,6 +64,19 @@ def test_the_teachers_points_and_words_are_there_and_the_sum_has_them(record, as
     text = Page(page(record, assignment)).text
     assert "2.5 of 13 points Part" in text
     assert "2.5 of 4 points. Nearly." in text
+
+
+def test_what_the_teacher_says_about_a_test_is_there_too(record, assignment):
+    record["cells"][0] |= {"points": 3, "comment": "A fault of ours."}
+    assert "Your teacher: A fault of ours." in Page(page(record, assignment)).text
+
+
+def test_a_cell_that_failed_in_the_sandbox_is_named_with_its_error(grade_here, notebook, assignment):
+    notebook.cells.append(new_code_cell("import no_such_package"))
+    record = grade_here(notebook) | {"student": "ann", "assignment": "1-tiny", "file": "a.ipynb"}
+    assert record["points"] == 9
+    text = Page(page(record, assignment)).text
+    assert "ModuleNotFoundError: No module named 'no_such_package'" in text.partition("Cells that ended in an error")[2]
 
 
 @pytest.mark.parametrize("status", [UNREADABLE, FAILED])

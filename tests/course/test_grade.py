@@ -132,6 +132,17 @@ def test_what_did_not_change_is_not_graded_again_and_what_did_is(quick, notebook
     assert len(quick(seed=1)) == 6
 
 
+def test_a_student_whose_folder_was_empty_is_no_longer_listed_once_there_is_a_file(quick, notebook):
+    assert [each["file"] for each in read_records(quick.out) if each["student"] == "emil"] == ["emil"]
+    (quick.place / "emil" / "emil.ipynb").write_text("no JSON")
+    (quick.place / "emil" / "a.ipynb").write_text(json.dumps(notebook))
+    assert quick() == ["emil", "emil"]
+    assert [each["file"] for each in read_records(quick.out) if each["student"] == "emil"] == ["emil.ipynb", "a.ipynb"]
+    (quick.place / "emil" / "emil.ipynb").unlink()
+    assert quick() == []
+    assert [each["file"] for each in read_records(quick.out) if each["student"] == "emil"] == ["a.ipynb"]
+
+
 def test_a_record_that_is_cut_or_of_another_version_is_graded_again(quick, monkeypatch):
     record_path(quick.out, "fay", None, "x.ipynb").write_text('{"version"')
     assert quick() == ["fay"]

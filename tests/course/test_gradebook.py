@@ -68,7 +68,7 @@ def test_points_and_totals_add_up_and_open_ones_are_named(book):
     assert book.rows("totals.csv") == [
         {"student": "ann", "1-tiny": "3", "2-many": "3", "total": "6", "open": "1-tiny 2-many"},
         {"student": "ben", "1-tiny": "2.5", "2-many": "", "total": "2.5", "open": ""},
-        {"student": "cleo", "1-tiny": "", "2-many": "", "total": "0", "open": "x.ipynb"},
+        {"student": "cleo", "1-tiny": "", "2-many": "", "total": "", "open": "x.ipynb"},
     ]
     cells = [row for row in book.rows("points.csv") if row["student"] == "ben"]
     assert [(row["cell"], row["points"], row["possible"]) for row in cells] == [
@@ -85,7 +85,7 @@ def test_points_and_totals_add_up_and_open_ones_are_named(book):
     )
     text = (book.path / "grades.json").read_text(encoding="utf-8")
     assert "SECRET" not in text
-    assert [row["total"] for row in json.loads(text)["totals"]] == [6, 2.5, 0]
+    assert [row["total"] for row in json.loads(text)["totals"]] == [6, 2.5, ""]
     assert [each["student"] for each in json.loads(text)["submissions"]] == ["ann", "ann", "ben", "cleo"]
 
 
@@ -94,7 +94,7 @@ def test_a_file_that_was_not_graded_has_no_points_and_no_zero(book, status):
     (found,) = book(unreadable(status=status))
     assert is_open(found)
     assert points(found) == 0
-    assert book.rows("totals.csv") == [{"student": "ben", "1-tiny": "", "total": "0", "open": "1-tiny"}]
+    assert book.rows("totals.csv") == [{"student": "ben", "1-tiny": "", "total": "", "open": "1-tiny"}]
 
 
 def test_the_teachers_points_and_comments_stay_when_submissions_are_graded_again(book):
@@ -108,6 +108,20 @@ def test_the_teachers_points_and_comments_stay_when_submissions_are_graded_again
     assert [row["student"] for row in book.rows("written.csv")] == ["ann", "ben", "cleo"]
     book(unreadable("ann"))
     assert book.rows("written.csv")[0]["points"] == "1.5"
+
+
+def test_a_line_with_the_name_of_a_test_overrules_it_until_it_is_deleted(book):
+    book(record(first=0))
+    line = "ann,1-tiny,test_double,3,2,a fault of the test\n"
+    for given, total in ((line, 2), (line.replace(",2,", ",,"), 0)):
+        book.written.write_text(HEAD + given + "ann,1-tiny,question_1,4,,\n", encoding="utf-8")
+        (found,) = book(record(first=0))
+        assert points(found) == total
+        assert book.rows("points.csv")[0]["points"] == str(total)
+        assert [row["question"] for row in book.rows("written.csv")] == ["question_1", "test_double"]
+    book.fill("test_double,3,,", "test_double,3,4,")
+    with pytest.raises(UserError, match=r"expected 0 to 3 points for ann, 1-tiny, test_double in written.csv, found 4"):
+        book()
 
 
 @pytest.mark.parametrize(
@@ -141,9 +155,9 @@ def test_what_spreadsheets_make_of_the_table_is_read_all_the_same(book, encode):
     [
         (
             "ann,1-tiny,question_1,4,two,",
-            r"expected a number or nothing as points in line 2 of .*, found 'two': mend it",
+            r"expected a number or nothing as points in line 2 of .*, found 'two': mend that line",
         ),
-        ("ann,1-tiny,question_1,4,2/4,", "found '2/4': mend it"),
+        ("ann,1-tiny,question_1,4,2/4,", "found '2/4': mend that line"),
         (
             "ann,1-tiny,question_1,4,5,",
             "expected 0 to 4 points for ann, 1-tiny, question_1 in written.csv, found 5: mend",
@@ -151,8 +165,8 @@ def test_what_spreadsheets_make_of_the_table_is_read_all_the_same(book, encode):
         ("ann,1-tiny,question_1,4,-1,", "expected 0 to 4 points .*, found -1"),
         ("ann,1-tiny,question_1,4,nan,", "expected 0 to 4 points .*, found nan"),
         ("ann,1-tiny,question_1,4,inf,", "expected 0 to 4 points .*, found inf"),
-        ("ann,1-tiny,question_1,4", r"expected the columns student, .* found others in line 2: mend it"),
-        ("ann,1-tiny,question_1,4,1,good,more", r"expected the columns .* found others in line 2: mend it"),
+        ("ann,1-tiny,question_1,4", r"expected the columns student, .* found others in line 2: mend that line"),
+        ("ann,1-tiny,question_1,4,1,good,more", r"expected the columns .* found others in line 2: mend that line"),
         ("anne,1-tiny,question_1,4,1,", r"as they were in written.csv, found anne, 1-tiny, question_1: restore"),
         ("ann,01. Tiny,question_1,4,1,", r"as they were in written.csv, found ann, 01. Tiny, question_1: restore"),
         (

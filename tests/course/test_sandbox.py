@@ -102,7 +102,7 @@ def test_a_file_is_bounded(inside):
         ("shmget", (0, 4096, 0o1600)),
     ],
 )
-def test_the_kernel_refuses_other_programs_signals_and_memory_that_nobody_counts(inside, name, args):
+def test_the_kernel_refuses_other_programs_signals_and_memory_that_nobody_counts(inside, seccomp, name, args):
     assert inside["kernel"](name, *args) == -1  # EPERM
 
 
@@ -142,7 +142,7 @@ def test_the_package_cannot_be_imported_by_going_round_the_importer(inside, bubb
         inside["package"]()
 
 
-def test_the_end_leaves_no_process_no_folder_and_no_open_file():
+def test_the_end_leaves_no_process_no_folder_and_no_open_file(seccomp):
     process = Process(Limits())
     assert wire.receive(process.answers)["locked"] is True
     folder, family = process.scratch.parent, process._family()
@@ -191,7 +191,7 @@ def test_a_machine_without_bubblewrap_is_told_from_one_where_it_does_not_work(
     assert said in sandbox.WARNING.format(found=said)
 
 
-def test_without_bubblewrap_the_limits_hold_all_the_same(monkeypatch):
+def test_without_bubblewrap_the_limits_hold_all_the_same(monkeypatch, seccomp):
     monkeypatch.setattr(sandbox, "protection", lambda: "none on this machine")
     with Student([Code("probes", PROBES)], LIMITS) as student:
         found = student.functions([*NAMES, "private"])

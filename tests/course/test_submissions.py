@@ -60,6 +60,15 @@ def test_no_folder_and_no_notebook_are_refused(tmp_path):
         find_submissions(tmp_path)
 
 
+def test_a_folder_too_high_is_noticed_before_a_whole_class_is_taken_for_one_student(source, notebook, tmp_path):
+    for name in ("ann", "ben"):
+        (tmp_path / "submitted" / name).mkdir(parents=True)
+        nbformat.write(notebook, tmp_path / "submitted" / name / "1-tiny.ipynb")
+    with pytest.raises(UserError, match="expected a folder a student, found one folder submitted with several answers"):
+        choose(find_submissions(tmp_path), source, 0)
+    assert len(choose(find_submissions(tmp_path / "submitted"), source, 0)) == 2
+
+
 def test_of_several_files_the_last_one_changed_counts_and_names_the_others(source, notebook, tmp_path):
     for name, time in (("new", 3), ("old", 1), ("middle", 2)):
         nbformat.write(notebook, tmp_path / f"ann_{name}.ipynb")

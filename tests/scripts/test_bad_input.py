@@ -605,6 +605,56 @@ SUBMISSIONS = [
 ]
 
 
+COURSE = [
+    case("no command", "course", lambda p: [], r"arguments are required: COMMAND"),
+    case("no folder", "course", lambda p: ["grade", p / "none"], r"submissions, found none at .*none: name the folder"),
+    case("a file for a folder", "course", lambda p: ["grade", p.file()], r"submissions, found none at .*file: name"),
+    case(
+        "no notebook", "course", lambda p: ["grade", p.file("in/a.pdf").parent], r"expected notebooks in .*, found none"
+    ),
+    case(
+        "out is a file",
+        "course",
+        lambda p: ["grade", p.file("in/ann/a.ipynb").parents[1], "--out", p.file()],
+        r"expected to make the folder .*, found Not a directory: choose another --out",
+    ),
+    case(
+        "no sources",
+        "course",
+        lambda p: ["grade", p.file("in/ann/a.ipynb").parents[1], "--source", p.folder()],
+        r"expected assignments NAME/NAME\.ipynb in .*, found none: name the folder with --source",
+    ),
+    case("no number of jobs", "course", lambda p: ["grade", p.path, "--jobs", "all"], r"invalid int value: 'all'"),
+    case("unknown assignment", "course", lambda p: ["release", "9-none"], r"out of 1-miou, .*, found '9-none'"),
+    case("unknown assignment", "course", lambda p: ["check", "9-none"], r"out of 1-miou, .*, found '9-none'"),
+    case(
+        "out below a file",
+        "course",
+        lambda p: ["release", "1-miou", "--out", p.file() / "a"],
+        r"expected to make the folder .*, found Not a directory: choose another --out",
+    ),
+    case("no records", "course", lambda p: ["feedback", p.folder()], r"expected graded submissions in .*, found none"),
+    case("no folder", "course", lambda p: ["feedback", p / "none"], r"expected graded submissions in .*, found none"),
+    *(
+        case(wrong, "course", lambda p, line=line: ["feedback", p.graded(line)], says)
+        for wrong, line, says in (
+            (
+                "no number",
+                "ann,1-miou,question_1,4,two,",
+                r"a number or nothing as points in line 2 .*, found 'two'",
+            ),
+            ("too many points", "ann,1-miou,question_1,4,5,", r"expected 0 to 4 points for ann, 1-miou, .*, found 5"),
+            ("a column lost", "ann,1-miou,question_1,4,5", r"expected the columns student, .*, found others in line 2"),
+            (
+                "a changed name",
+                "7,1-miou,question_1,4,2,",
+                r"as they were in written\.csv, found 7, 1-miou",
+            ),
+        )
+    ),
+]
+
+
 @pytest.fixture
 def place(tmp_path, toycity_dir, run_dir, monkeypatch):
     """A fresh folder on a machine without a GPU, from which relative paths start too."""
@@ -618,7 +668,7 @@ def place(tmp_path, toycity_dir, run_dir, monkeypatch):
 
 @pytest.mark.parametrize(
     ("script", "prepare", "pattern", "leaves"),
-    [*RECIPES, *MACHINE, *RUNS, *CHECKPOINTS, *DATA, *PICTURES, *ARGUMENTS, *SUBMISSIONS],
+    [*RECIPES, *MACHINE, *RUNS, *CHECKPOINTS, *DATA, *PICTURES, *ARGUMENTS, *SUBMISSIONS, *COURSE],
 )
 def test_what_is_wrong_is_said_in_one_line_with_a_remedy_and_nothing_is_written(
     refused, place, recwarn, script, prepare, pattern, leaves
