@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -163,8 +163,3 @@ class Process:
             with contextlib.suppress(OSError):
                 pipe.close()
         self._folder.cleanup()
-
-
-def describe(limits: Limits) -> dict[str, float]:
-    """The limits, for the record of a grading."""
-    return asdict(limits)

@@ -9,12 +9,22 @@ window.Looks = (() => {
     return values.filter((value, place) => values.indexOf(value) !== place);
   }
 
+  // Width and height of its own, beside a style that changes only one of them, pull a picture out of shape.
+  function stretched(image) {
+    const style = getComputedStyle(image);
+    const inner = (size, ...sides) => sides.reduce((left, side) => left - parseFloat(style[side]), size);
+    const width = inner(image.clientWidth, "paddingLeft", "paddingRight");
+    const height = inner(image.clientHeight, "paddingTop", "paddingBottom");
+    return height > 0 && Math.abs((width * image.naturalHeight) / (height * image.naturalWidth) - 1) > 0.02;
+  }
+
   function facts() {
     const images = all("main img");
     return {
       broken: images.filter((image) => !(image.complete && image.naturalWidth)).map((image) => image.src),
       unseen: images.filter((image) => image.checkVisibility() && !image.clientWidth).map((image) => image.src),
       mute: images.filter((image) => !image.hasAttribute("alt")).map((image) => image.src),
+      stretched: images.filter(stretched).map((image) => image.src),
       formulas: all(".math").length,
       rendered: all("mjx-container").length,
       failed: all("mjx-merror").map((error) => error.textContent),

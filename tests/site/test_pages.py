@@ -23,6 +23,7 @@ def test_a_page_shows_its_figures_and_each_says_what_it_shows(look, name):
     assert facts["broken"] == []
     assert facts["unseen"] == []
     assert facts["mute"] == []
+    assert facts["stretched"] == []
 
 
 def test_a_page_has_one_title_and_skips_no_level_of_headings(look, name):
