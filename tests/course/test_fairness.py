@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from pathlib import Path
 
 import nbformat
@@ -10,9 +11,11 @@ import pytest
 
 from spacemeshlab.course.answers import Answer, read_answers
 from spacemeshlab.course.assignment import read_assignments
-from spacemeshlab.course.grade import Submission, grade
+from spacemeshlab.course.feedback import page
+from spacemeshlab.course.grade import GRADED, Submission, grade
 from spacemeshlab.course.hostile import solved
-from spacemeshlab.course.judge import EMPTY, RIGHT, WRITTEN
+from spacemeshlab.course.judge import EMPTY, RIGHT, WRITTEN, judge
+from spacemeshlab.course.leaks import leaks, secrets
 from spacemeshlab.course.release import release
 from spacemeshlab.course.verify import answer_problem, count_problems, reference_problems, release_problems
 
@@ -65,3 +68,15 @@ def test_in_the_sandbox_too_the_untouched_release_gets_nothing(name, tmp_path):
     record = grade(write(release(ASSIGNMENTS[name]), tmp_path / "x.ipynb"), ASSIGNMENTS[name])
     assert {cell["status"] for cell in record["cells"]} == {EMPTY, WRITTEN}
     assert record["points"] == 0
+
+
+def test_feedback_on_mistakes_in_every_function_gives_no_solution_and_no_hidden_test_away(name, tmp_path):
+    assignment, wrong = ASSIGNMENTS[name], {answer.function: answer for answer in ANSWERS[name].all if answer.mistake}
+    outcomes = judge(assignment, {function: answer.code for function, answer in wrong.items()})
+    assert [outcome.points for outcome in outcomes if outcome.status != WRITTEN] == [0] * len(assignment.tests)
+    about = {"student": "ann", "assignment": name, "file": "x.ipynb", "status": GRADED, "possible": 20, "notes": []}
+    code = {function: inspect.getsource(answer.code) for function, answer in wrong.items()}
+    record = {**about, "cells": [outcome.as_dict() for outcome in outcomes], "code": code, "written": {}}
+    path = tmp_path / "feedback.html"
+    path.write_text(page(record, assignment), encoding="utf-8")
+    assert list(leaks(secrets(assignment), [path], own="\n".join(code.values()))) == []
