@@ -137,7 +137,8 @@ def test_tests_are_read_without_being_run_and_those_with_many_cases_once(tmp_pat
     assert sentences.tests(tmp_path / "test_x.py") == ["test_b", "test_a"]
 
 
-def test_every_folder_with_tests_is_on_the_page_of_tests():
+def test_every_folder_with_tests_is_on_a_page_of_tests():
     folders = {Path(test).parent.as_posix() for test in relations.tests(ROOT)}
-    shown = re.findall(r"^:::\{sentences\} (\S+)$", (ROOT / "book" / "tests.md").read_text(), re.MULTILINE)
+    pages = "\n".join(page.read_text() for page in (ROOT / "book").glob("tests*.md"))
+    shown = re.findall(r"^:::\{sentences\} (\S+)$", pages, re.MULTILINE)
     assert sorted(shown) == sorted(folders)

@@ -19,7 +19,8 @@ cards, relations, sentences = map(importlib.import_module, ("cards", "relations"
 CHAPTERS = relations.chapters(ROOT)
 MODULES = [path for path in relations.modules(ROOT) if path.startswith("spacemeshlab/")]
 LEFT_OVER = re.compile(r"^(?:Shape|Reading|Args|Raises|Attributes|Returns):|``|:(?:class|func|mod|data):`|\|--")
-HEAVIEST = 200_000  # bytes of the page of tests
+HEAVIEST = 200_000  # bytes of a page of tests
+SENTENCES = ("book/tests", "book/tests-book", "book/tests-course")
 
 
 @cache
@@ -70,7 +71,7 @@ def test_a_module_has_a_section_that_leads_to_its_tests(html, module):
     page, section = modules_section(html, module)
     for test in relations.tests_of(ROOT, module):
         where, place = follow(html, page, code(section, test))
-        assert where == "book/tests"
+        assert where in SENTENCES
         assert Path(test).name in place.find(["h2", "h3"]).get_text()
 
 
@@ -92,11 +93,12 @@ def test_the_source_of_a_class_is_one_step_away(html):
     assert "class MetroCon2(nn.Module)" in place.get_text() or "ASPP_CHANNELS" in place.parent.get_text()
 
 
-def test_the_page_of_tests_has_every_sentence_once_and_is_light(html):
+def test_the_pages_of_tests_have_every_sentence_once_and_are_light(html):
     wanted = [name for test in relations.tests(ROOT) for name in sentences.tests(ROOT / test)]
-    shown = [item.get_text() for item in article(html, "book/tests").select("details li")]
+    shown = [item.get_text() for page in SENTENCES for item in article(html, page).select("details li")]
     assert sorted(shown) == sorted(map(sentences.sentence, wanted))
-    assert (html / "book" / "tests.html").stat().st_size < HEAVIEST
+    for page in SENTENCES:
+        assert (html / f"{page}.html").stat().st_size < HEAVIEST
 
 
 def test_a_pitfall_leads_to_the_sentence_of_its_test(html):
@@ -104,7 +106,7 @@ def test_a_pitfall_leads_to_the_sentence_of_its_test(html):
     assert len(links) >= 20
     for link in links:
         page, place = follow(html, "book/pitfalls", link)
-        assert page == "book/tests"
+        assert page in SENTENCES
         assert place.get_text() == sentences.sentence(link.get_text().partition("::")[2])
 
 
