@@ -87,7 +87,7 @@ ATTACKS = (
         import gc, sys
         frame, found = sys._getframe(), set()
         while frame:
-            found |= {name for name in (*frame.f_globals, *frame.f_locals) if name == "SEED"}
+            found |= {name for name in (*frame.f_globals, *frame.f_locals) if name in ("judge", "hidden", "Assignment")}
             frame = frame.f_back
         for thing in gc.get_objects():
             if type(thing).__name__ == "function" and (thing.__module__ or "").startswith("spacemeshlab"):
