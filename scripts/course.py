@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
@@ -23,21 +21,21 @@ from tidy_notebooks import save
 from tqdm import tqdm
 
 from spacemeshlab.arguments import Parser
-from spacemeshlab.course import gradebook, leaks
+from spacemeshlab.course import gradebook
 from spacemeshlab.course.answers import read_answers
 from spacemeshlab.course.assignment import Assignment, read_assignments
 from spacemeshlab.course.feedback import write_feedback
 from spacemeshlab.course.grade import GRADED, grade_all, make_folder
-from spacemeshlab.course.hostile import ATTACKS, attack
-from spacemeshlab.course.release import is_released, release
-from spacemeshlab.course.sandbox import WARNING, protection
+from spacemeshlab.course.hostile import ATTACKS, attack_all
+from spacemeshlab.course.leaks import public_texts
+from spacemeshlab.course.release import copy_pictures, is_released, release
+from spacemeshlab.course.sandbox import warn
 from spacemeshlab.course.submissions import choose, find_submissions
-from spacemeshlab.course.verify import problems
+from spacemeshlab.course.verify import leak_problems, problems
 from spacemeshlab.errors import UserError, exit_codes
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = ROOT / "book" / "assignments"
-PICTURES = (".png", ".svg", ".webp")
 
 
 @exit_codes
@@ -56,9 +54,7 @@ def do_release(arguments: argparse.Namespace) -> None:
         path = arguments.out / assignment.name / f"{assignment.name}.ipynb"
         make_folder(path.parent)
         save(release(assignment, arguments.repository), path)
-        for picture in sorted((arguments.source / assignment.name).iterdir()):
-            if picture.suffix in PICTURES:
-                shutil.copy(picture, path.with_name(picture.name))
+        copy_pictures(arguments.source / assignment.name, path.parent)
         possible = sum(cell.points for cell in assignment.cells)
         print(f"{path}: {len(assignment.tests)} functions, {possible:g} points")
 
@@ -69,7 +65,7 @@ def do_grade(arguments: argparse.Namespace) -> None:
     out = arguments.out or folder.parent / f"{folder.name}-graded"
     jobs = choose(find_submissions(folder), arguments.source, arguments.seed)
     make_folder(out / "records")
-    _warn()
+    warn()
     fresh = 0
     with tqdm(total=len(jobs), desc="grading", unit="submission", disable=None) as bar:
         for record, new in grade_all(jobs, out, arguments.jobs, arguments.again):
@@ -98,8 +94,8 @@ def _finish(source: Path, out: Path) -> None:
 def do_check(arguments: argparse.Namespace) -> None:
     """Prove that assignments are fair and safe and give nothing away."""
     torch.set_num_threads(1)
-    _warn()
-    found, chosen, public = [], _chosen(arguments), leaks.public_texts(ROOT)
+    warn()
+    found, chosen, public = [], _chosen(arguments), public_texts(ROOT)
     pages = [path for path in sorted(arguments.html.rglob("*")) if path.is_file()]
     if not pages:
         print(f"no built book in {arguments.html}: its pages are not searched for leaks")
@@ -107,21 +103,13 @@ def do_check(arguments: argparse.Namespace) -> None:
         own = list(problems(assignment, read_answers(arguments.source.parent / "answers", assignment.name)))
         path = arguments.out / assignment.name / f"{assignment.name}.ipynb"
         own += [] if is_released(assignment, path, arguments.repository) else [f"{path} is old: make assignments"]
-        own += leaks.leaks(leaks.secrets(assignment), [path])
-        own += leaks.leaks(leaks.secrets(assignment, public), pages)
+        own += leak_problems(assignment, path, pages, public)
         print(f"{assignment.name}: {'in order' if not own else f'{len(own)} problems'}")
         found += own
-    with tempfile.TemporaryDirectory() as folder:
-        possible = [one for one in ATTACKS if protection() == "bubblewrap" or not one.sandbox]
-        found += [result.problem for result in attack(chosen[0], possible, Path(folder)) if result.problem]
-    print(f"{len(possible)} of {len(ATTACKS)} attacks tried")
-    if found:
+    tried, harm = attack_all(chosen[0])
+    print(f"{tried} of {len(ATTACKS)} attacks tried")
+    if found := found + harm:
         raise UserError("expected a course in order, found\n  " + "\n  ".join(found))
-
-
-def _warn() -> None:
-    if (found := protection()) != "bubblewrap":
-        print(WARNING.format(found=found), file=sys.stderr)
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Assignment]:
@@ -140,7 +128,7 @@ def _arguments() -> argparse.Namespace:
     for do in (do_release, do_grade, do_feedback, do_check):
         command = commands.add_parser(do.__name__.removeprefix("do_"), help=do.__doc__.rstrip(".").lower())
         command.set_defaults(do=do)
-        command.add_argument("--source", type=Path, default=COURSE / "source", metavar="DIR", help="the sources")
+        command.add_argument("--source", type=Path, default=COURSE / "source", metavar="DIR", help="the assignments")
         if do in (do_release, do_check):
             command.add_argument("names", nargs="*", metavar="NAME", help="default: all assignments")
             command.add_argument("--out", type=Path, default=COURSE / "release", metavar="DIR", help="the releases")

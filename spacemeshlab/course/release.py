@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -67,3 +68,10 @@ def release(assignment: Assignment, repository: str = "") -> NotebookNode:
 def is_released(assignment: Assignment, path: Path, repository: str = "") -> bool:
     """Whether ``path`` holds what :func:`release` gives now."""
     return path.is_file() and nbformat.read(path, as_version=4) == release(assignment, repository)
+
+
+def copy_pictures(source: Path, folder: Path) -> None:
+    """What lies beside a source for students to see, into the folder of their notebook."""
+    for path in sorted(source.iterdir()):
+        if path.suffix in (".png", ".svg", ".webp"):
+            shutil.copy(path, folder / path.name)

@@ -58,6 +58,12 @@ def protection() -> str:
     return "bubblewrap" if done.returncode == 0 else f"one that does not work here ({said[0]})"
 
 
+def warn() -> None:
+    """Say on stderr, before students' code runs, that nothing but limits holds it; silent with bubblewrap."""
+    if (found := protection()) != "bubblewrap":
+        print(WARNING.format(found=found), file=sys.stderr)
+
+
 def _wrap(program: Path, limits: Limits) -> list[str]:
     """bubblewrap's command: an empty root with the system's libraries and this Python, nothing of anybody's home."""
     command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]

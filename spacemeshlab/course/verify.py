@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ import torch
 from spacemeshlab.course.answers import Answer, Answers, read_answers
 from spacemeshlab.course.assignment import TEST, Assignment, identity, read_assignments
 from spacemeshlab.course.judge import EMPTY, RIGHT, Outcome, judge
+from spacemeshlab.course.leaks import leaks, secrets
 from spacemeshlab.course.release import release
 from spacemeshlab.errors import UserError, exit_codes
 
@@ -93,6 +94,11 @@ def problems(assignment: Assignment, answers: Answers) -> Iterator[str]:
     yield from count_problems(assignment, answers)
     reference = assignment.reference()
     yield from filter(None, (answer_problem(assignment, answer, reference) for answer in answers.all))
+
+
+def leak_problems(assignment: Assignment, handed_out: Path, pages: Iterable[Path], public: Iterable[str]) -> list[str]:
+    """What the student's notebook, or a page of the book, gives away; ``public`` is what the book shows on purpose."""
+    return [*leaks(secrets(assignment), [handed_out]), *leaks(secrets(assignment, public), pages)]
 
 
 def _tested(outcomes: list[Outcome]) -> list[Outcome]:

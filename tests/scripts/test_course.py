@@ -112,10 +112,11 @@ def check(call, source, tmp_path, monkeypatch):
     call(script, "release", *words)
     (tmp_path / "html").mkdir()
     (tmp_path / "html" / "index.html").write_text("<p>Nothing</p>")
-    monkeypatch.setattr(script, "ATTACKS", hostile.ATTACKS[:1])
+    for module in (script, hostile):
+        monkeypatch.setattr(module, "ATTACKS", module.ATTACKS[:1])
 
     def run(result=HARMLESS):
-        monkeypatch.setattr(script, "attack", lambda *_: [result])
+        monkeypatch.setattr(hostile, "attack", lambda *_: [result])
         return call(script, "check", *words, "--html", tmp_path / "html")
 
     return run
