@@ -51,7 +51,7 @@ def main() -> None:
 def findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     """All checks that were asked for."""
     recipe = get_recipe(arguments.recipe) if arguments.recipe else None
-    root = arguments.data_root or (Path("data") / recipe.name.removesuffix("-cpu") if recipe else None)
+    root = arguments.data_root or (recipe.data_root if recipe else None)
     yield from doctor.check_machine(root or Path())
     yield doctor.check_shared_memory(recipe)
     yield from doctor.check_packages()

@@ -50,7 +50,7 @@ def main() -> None:
     arguments = _arguments()
     base = get_recipe(arguments.recipe, arguments.override)
     places = Places(
-        arguments.data_root or Path("data") / base.name.removesuffix("-cpu"),
+        arguments.data_root or base.data_root,
         arguments.runs or Path("runs") / base.name,
         arguments.results or ROOT / "book" / "results" / base.name,
     )
@@ -127,7 +127,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--recipe", required=True, help=f"one of {', '.join(RECIPES)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default: 0 1 2")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="default: all of the table")
-    parser.add_argument("--data-root", type=Path, help="the data set's folder (default: data/RECIPE without -cpu)")
+    parser.add_argument("--data-root", type=Path, help="the data set's folder (default: data/ and its name)")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="for the run folders (default: runs/RECIPE)")
     parser.add_argument("--results", type=Path, metavar="DIR", help="for the JSON (default: book/results/RECIPE)")
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")

@@ -21,12 +21,12 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("recipe", help=f"one of {', '.join(RECIPES)}")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="change single values of the recipe")
-    parser.add_argument("--data-root", type=Path, help="the data set's folder (default: data/RECIPE without -cpu)")
+    parser.add_argument("--data-root", type=Path, help="the data set's folder (default: data/ and its name)")
     parser.add_argument("--run-dir", type=Path, help="where the run's files go (default: runs/RECIPE)")
     arguments = parser.parse_intermixed_args()
     recipe = get_recipe(arguments.recipe, arguments.overrides)
     run_dir = arguments.run_dir or Path("runs") / recipe.name
-    train(recipe, arguments.data_root or Path("data") / recipe.name.removesuffix("-cpu"), run_dir)
+    train(recipe, arguments.data_root or recipe.data_root, run_dir)
     if rank() == 0:
         print(f"done: {run_dir}")
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from spacemeshlab.checkpoint import RunDirectory, load_checkpoint
 from spacemeshlab.data import SegmentationDataset
+from spacemeshlab.data.fingerprint import fingerprint
 from spacemeshlab.data.loaders import BatchPlan, train_loader
 from spacemeshlab.data.transforms import MEAN, STD, denormalise
 from spacemeshlab.distributed import add_up, rank, wait_for_all, world_size
@@ -101,7 +102,8 @@ class Run:
         if rank() == 0:
             files.forget_after(self.iteration)
             if checkpoint is None:
-                files.write_recipe(recipe, origin() | {"processes": world_size()})
+                data = fingerprint(train_set.files)
+                files.write_recipe(recipe, origin() | {"processes": world_size(), "data": data})
 
     def say(self, line: str) -> None:
         if self.show:

@@ -32,8 +32,20 @@ def test_the_cityscapes_preset_holds_the_papers_values():
 
 
 def test_presets_for_a_cpu_download_nothing_and_use_the_smallest_backbone():
-    for name in ("toycity", "camvid-cpu"):
+    for name in ("toycity", "camvid-cpu", "camvid-small"):
         assert (get_recipe(name).pretrained, get_recipe(name).backbone) == (False, "resnet18")
+
+
+def test_every_recipe_has_a_place_for_its_data():
+    places = {name: recipe.data_root.as_posix() for name, recipe in RECIPES.items()}
+    assert places == {
+        "toycity": "data/toycity",
+        "cityscapes": "data/cityscapes",
+        "pascal-context": "data/pascal-context",
+        "camvid": "data/camvid",
+        "camvid-cpu": "data/camvid",
+        "camvid-small": "data/camvid",
+    }
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_run_leaves_every_file_that_the_checkpoint_module_promises(tiny, toyci
     assert names == files
     stated = json.loads((run / "recipe.json").read_text())
     assert Recipe.from_dict(stated["recipe"]) == small()
-    assert {"commit", "command", "machine"} <= set(stated["origin"])
+    assert {"commit", "command", "machine", "data"} <= set(stated["origin"])
     assert stated["origin"]["processes"] == 1
     log = metrics(run)
     assert [line["iteration"] for line in log if "loss" in line] == [1, 2, 3, 4, 5]

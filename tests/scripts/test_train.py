@@ -49,7 +49,10 @@ def test_overrides_may_stand_before_and_after_options(call, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["toytown"], "expected a recipe out of cityscapes, pascal-context, toycity, camvid, camvid-cpu; got"),
+        (
+            ["toytown"],
+            "expected a recipe out of cityscapes, pascal-context, toycity, camvid, camvid-cpu, camvid-small; got",
+        ),
         (["toycity", "learning_rate=1"], "expected key=value with one of the keys name, dataset, backbone"),
         (["toycity", "iterations=many"], "iterations expects a whole number, got 'many'"),
         (["toycity", "crop=100x100"], "crop must be positive multiples of 16, got 100x100: try crop=96x96"),
