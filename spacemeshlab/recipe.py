@@ -18,11 +18,13 @@ from spacemeshlab.data import DATASETS
 from spacemeshlab.errors import UserError
 from spacemeshlab.models.backbone import BACKBONES
 from spacemeshlab.models.network import CONTEXTS
+from spacemeshlab.models.variants import VARIANTS, needs
 
 _CHOICES = {
     "dataset": tuple(DATASETS),
     "backbone": BACKBONES,
     "context": CONTEXTS,
+    "variant": VARIANTS,
     "precision": ("32-true", "bf16-mixed", "16-mixed"),
 }
 _LEAST = {
@@ -70,6 +72,7 @@ class Recipe:
     attention: bool = True  # P (table 1): SCA and CCA
     context: str = "metrocon2"  # P (table 2): "metrocon2" or "aspp"
     rates: tuple[int, ...] = tuple(range(1, 19))  # P (section 2.2): 1..18 on both axes
+    variant: str = "none"  # R: none; an ablation that the paper lacks, see spacemeshlab.models.variants
 
     iterations: int = 80_000  # P (section 3): 80K
     batch_size: int = 8  # P (section 3): 8, over all devices together
@@ -100,6 +103,11 @@ class Recipe:
             if getattr(self, field) not in choices:
                 found = repr(getattr(self, field))
                 raise UserError(f"{field} must be one of {', '.join(choices)}, got {found}: choose one of these")
+        there = {"spam": self.spam, "attention": self.spam and self.attention, "metrocon2": self.context == "metrocon2"}
+        if not there.get(needs(self.variant), True):
+            raise UserError(
+                f"variant={self.variant} needs a network with {needs(self.variant)}, got one without: set variant=none"
+            )
         height, width = self.crop
         if any(side <= 0 or side % 16 for side in self.crop):
             nearest = "x".join(str(max(16, round(side / 16) * 16)) for side in self.crop)

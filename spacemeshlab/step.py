@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from spacemeshlab.data.labels import IGNORE_INDEX
 from spacemeshlab.distributed import add_up, world_size
 from spacemeshlab.models.network import SpaceMeshLab
+from spacemeshlab.models.variants import vary
 from spacemeshlab.recipe import Recipe
 
 
@@ -25,6 +26,7 @@ def build_network(recipe: Recipe, num_classes: int) -> SpaceMeshLab:
         recipe.rates,
         aux=recipe.aux_weight > 0,
     )
+    vary(net, recipe.variant)
     return net.to(memory_format=memory_format(recipe))
 
 

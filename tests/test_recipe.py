@@ -36,6 +36,21 @@ def test_presets_for_a_cpu_download_nothing_and_use_the_smallest_backbone():
         assert (get_recipe(name).pretrained, get_recipe(name).backbone) == (False, "resnet18")
 
 
+@pytest.mark.parametrize(
+    ("pairs", "part"),
+    [
+        (["variant=one-head", "attention=false"], "attention"),
+        (["variant=two-heads", "spam=false"], "attention"),
+        (["variant=to-memo", "spam=false"], "spam"),
+        (["variant=fixed-score", "context=aspp"], "metrocon2"),
+    ],
+)
+def test_a_variant_of_a_part_that_is_not_there_is_refused(pairs, part):
+    with pytest.raises(UserError, match=f"needs a network with {part}, got one without: set variant=none"):
+        get_recipe("toycity", pairs)
+    assert get_recipe("toycity", pairs[:1]).variant == pairs[0].partition("=")[2]
+
+
 def test_every_recipe_has_a_place_for_its_data():
     places = {name: recipe.data_root.as_posix() for name, recipe in RECIPES.items()}
     assert places == {
