@@ -10,30 +10,19 @@ import argparse
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
 from spacemeshlab.arguments import Parser
-from spacemeshlab.checkpoint import read_origin, write_atomically
-from spacemeshlab.data import SegmentationDataset, open_dataset
-from spacemeshlab.data.labels import LabelSet
-from spacemeshlab.data.transforms import eval_transform
 from spacemeshlab.distributed import rank
 from spacemeshlab.errors import UserError, exit_codes
-from spacemeshlab.evaluate import describe, evaluate, protocol, summarise, table
-from spacemeshlab.pictures import label_image
-from spacemeshlab.predict import TrainedNetwork, load_network
-from spacemeshlab.provenance import origin
+from spacemeshlab.evaluate import table
+from spacemeshlab.scoring import make_writable, score, write_result
 from spacemeshlab.views import AVERAGES
-
-SCORED_ON = {"pascal-context": "pascal-context-60"}
-"""Data sets that are scored on a wider one, whose first classes are theirs, for both conventions at once."""
 
 
 @exit_codes
@@ -44,61 +33,26 @@ def main() -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    trained = load_network(arguments.run_dir, arguments.checkpoint)
-    name = trained.recipe.dataset
-    dataset = open_dataset(SCORED_ON.get(name, name), arguments.data_root, arguments.split, eval_transform())
-    views = protocol(trained.recipe, arguments.tta) | {"window": arguments.window, "average": arguments.average}
-    training = _training(trained, arguments)
-    save = _label_writer(arguments.save_labels, dataset, trained.labels) if arguments.save_labels else None
     if arguments.result:
-        _make_writable(arguments.result.parent, "--result")
-    confusion = evaluate(
-        trained.net, dataset, **views, workers=arguments.workers, progress=sys.stderr.isatty(), on_prediction=save
+        make_writable(arguments.result.parent, "--result")
+    result = score(
+        arguments.run_dir,
+        arguments.data_root,
+        arguments.split,
+        arguments.tta,
+        window=arguments.window,
+        average=arguments.average,
+        checkpoint=arguments.checkpoint,
+        workers=arguments.workers,
+        progress=sys.stderr.isatty(),
+        labels_to=arguments.save_labels,
     )
     if rank() > 0:
         return
-    result = summarise(confusion, trained.labels, dataset.labels) | {"images": len(dataset)}
-    result |= {"protocol": describe(arguments.split, **views), "views": views} | training
     if arguments.result:
-        write_atomically(arguments.result, lambda draft: draft.write_text(json.dumps(result, indent=2) + "\n"))
+        write_result(result, arguments.result)
     print(f"{table(result)}\n{result['images']} images; {result['protocol']}")
     print(json.dumps(result))
-
-
-def _label_writer(folder: Path, dataset: SegmentationDataset, labels: LabelSet) -> Callable[[int, Tensor], None]:
-    if folder.resolve() in {path.parent.resolve() for pair in dataset.files for path in pair}:
-        raise UserError(f"expected --save-labels outside the data set, got its own folder {folder}: choose another")
-    _make_writable(folder, "--save-labels")
-
-    def save(index: int, prediction: Tensor) -> None:
-        image = label_image(prediction.cpu(), labels)
-        wrong = set(np.unique(image).tolist()) - set(labels.file_values)
-        if wrong:  # the official script would stop at them, or count them as other classes
-            raise AssertionError(f"label files may hold the values of {labels.name}'s classes only, not {wrong}")
-        write_atomically(folder / f"{dataset.files[index][0].stem}.png", lambda draft: image.save(draft, format="PNG"))
-
-    return save
-
-
-def _make_writable(folder: Path, option: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError(f"expected to write in {folder}, found {error.strerror}: choose another {option}") from None
-
-
-def _training(trained: TrainedNetwork, arguments: argparse.Namespace) -> dict:
-    """What was trained, for how long, where; and where it was scored. Weights alone don't say all of it: null."""
-    return {
-        "recipe": trained.recipe.as_dict(),
-        "seed": trained.recipe.seed,
-        "checkpoint": arguments.checkpoint,
-        "iteration": trained.iteration,
-        "training_minutes": None if trained.seconds is None else round(trained.seconds / 60, 1),
-        "trained": None if arguments.run_dir.is_file() else read_origin(arguments.run_dir),
-        "scored": origin(),
-    }
 
 
 @contextmanager

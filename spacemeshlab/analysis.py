@@ -5,6 +5,7 @@ Label maps are int64 (H, W) with 255 for void, masks bool (H, W). Nothing here c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,26 @@ def components(mask: Tensor) -> Tensor:
     """Number the connected things in a mask, 8 neighbours a pixel: bool (H, W) -> int64 (H, W), 0 where it is False."""
     number, _ = ndimage.label(mask.numpy(), structure=np.ones((3, 3)))
     return torch.from_numpy(number).long()
+
+
+def middles(scores: Sequence[float], parts: int) -> dict[int, int]:
+    """Scenes by a rule: sort the scores and take the one in the middle of each of ``parts`` equal parts.
+
+    Args:
+        scores: one a scene; NaN takes no part, and equal ones keep their order.
+        parts: with four, the scores at 1/8, 3/8, 5/8 and 7/8 of the sorted list.
+
+    Returns:
+        Rank, from 1 for the smallest -> place in ``scores``.
+
+    Raises:
+        ValueError: fewer scores than parts.
+    """
+    order = sorted((k for k, score in enumerate(scores) if not math.isnan(score)), key=scores.__getitem__)
+    if len(order) < parts:
+        raise ValueError(f"scores must be at least {parts}, one a part, got {len(order)} without NaN")
+    places = ((2 * part + 1) * len(order) // (2 * parts) for part in range(parts))
+    return {place + 1: order[place] for place in places}
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def launch(recipe: Recipe, data_root: str | Path, files: RunDirectory, progress:
         raise UserError(f"expected {recipe.devices} GPUs, found {gpus}: set devices={gpus}")
     job, log = files.path / JOB, files.path / "log.txt"
     values = {"recipe": recipe.as_dict(), "data_root": str(Path(data_root).resolve()), "argv": sys.argv}
+    values["asked_by"] = os.getpid()
     write_atomically(job, lambda draft: draft.write_text(json.dumps(values)))
     threads = str(max(1, torch.get_num_threads() // recipe.devices))
     with open(log, "a") as output:

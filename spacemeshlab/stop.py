@@ -6,15 +6,20 @@ finished first: a checkpoint is always a state between two steps.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from typing import Self
 
+import psutil
 import torch
 
 from spacemeshlab.distributed import add_up, world_size
 
 SIGNALS = (signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM))
+
+_WATCH_SECONDS = 0.5
 
 
 class StopRequest:
@@ -45,3 +50,24 @@ class StopRequest:
         if world_size() == 1:
             return bool(self.signal)
         return bool(add_up(torch.tensor(self.signal, device=device)).item())
+
+
+def stop_without(process: int) -> None:
+    """End this process as SIGTERM would, with everything saved, as soon as ``process`` is gone: it waits for this one.
+
+    A process that is killed cannot end those that it started; they would go on, and nobody would know of them.
+    """
+
+    def watch() -> None:
+        while _lives(process):
+            time.sleep(_WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _lives(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,26 +1,16 @@
-"""The paper's tables as data, and what was measured beside them (paper section 3; chapters 15 and 16).
+"""The paper's tables as data, and the ablations that it lacks (paper section 3; chapters 15 and 16).
 
-A :class:`Row` says what a row changes in a recipe. :func:`measured` finds the results of exactly that recipe, of any
-seed; :func:`summarise` and :func:`difference` say what they amount to, :func:`compare` prints a table. Nothing is
-filled in: a row without a result is "not run", and a difference never stands without its noise. Scores in per cent.
+A :class:`Row` says what a row changes in a recipe. What was measured of it is :mod:`spacemeshlab.results`' business.
+Scores in per cent.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import statistics
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from scipy import stats
-
 from spacemeshlab.checkpoint import RunDirectory
-from spacemeshlab.errors import UserError
-from spacemeshlab.evaluate import describe, protocol
 from spacemeshlab.recipe import Recipe
 
 BASELINE = ("spam=false", "attention=true", "context=aspp")  # without SpaM there is nothing for attention to change
@@ -35,26 +25,26 @@ _NO_CHANGE = ("name", "seed", "validate_every", *RunDirectory.free)  # fields th
 
 @dataclass(frozen=True)
 class Row:
-    """One of the paper's own rows.
+    """One of the paper's own rows, or of the ablations that it lacks.
 
     Attributes:
-        table: its number in the paper.
+        table: its number in the paper, or "ablations".
         name: short, unique in its table.
         title: in words.
         overrides: what it says about the network, as ``key=value`` for a recipe.
         tta: with MS + flip.
-        paper: the paper's mIoU in per cent, one run.
+        paper: the paper's mIoU in per cent, one run; None where it names none.
         against: name of the row of the same table that differs in one thing; "" for none.
         backbone: the paper's.
         split: scored on "val" or "test".
     """
 
-    table: int
+    table: int | str
     name: str
     title: str
     overrides: tuple[str, ...]
     tta: bool
-    paper: float
+    paper: float | None
     against: str = ""
     backbone: str = _PAPERS
     split: str = "val"
@@ -105,8 +95,25 @@ TABLE_4 = (
     Row(4, "spacemeshlab", "SpaceMeshLab", SPACEMESHLAB, False, 52.8),
     Row(4, "spacemeshlab-tta", "SpaceMeshLab, MS + flip", SPACEMESHLAB, True, 53.5, "deeplabv3plus-tta"),
 )
-TABLES: dict[int, tuple[Row, ...]] = {1: TABLE_1, 2: TABLE_2, 3: TABLE_3, 4: TABLE_4}
-"""The paper's own rows, table by table, in its order."""
+
+
+def _ablation(name: str, title: str, *overrides: str) -> Row:
+    return Row("ablations", name, title, overrides or (*SPACEMESHLAB, f"variant={name}"), False, None, "spacemeshlab")
+
+
+ABLATIONS = (
+    Row("ablations", "spacemeshlab", "SpaceMeshLab", SPACEMESHLAB, False, 80.8),  # the run of table 2's rates-18
+    _ablation("no-spam", "without SpaM", "spam=false", *SPACEMESHLAB[1:]),
+    _ablation("fixed-score", "scores that stay 1"),
+    _ablation("score-before-norm", "scores before the norm"),
+    _ablation("concatenation", "exchange by concatenation"),
+    _ablation("one-head", "gates of one head"),
+    _ablation("two-heads", "gates of two heads"),
+    _ablation("to-memo", "only the memo listens"),
+    _ablation("to-backbone", "only the backbone listens"),
+)
+TABLES: dict[int | str, tuple[Row, ...]] = {1: TABLE_1, 2: TABLE_2, 3: TABLE_3, 4: TABLE_4, "ablations": ABLATIONS}
+"""The paper's own rows, table by table, in its order; behind them what its tables leave open."""
 
 QUOTED: tuple[Quoted, ...] = (
     Quoted(3, "FCN-8s", "long2015fcn", 65.3),
@@ -133,34 +140,8 @@ def run_name(recipe: Recipe) -> str:
     if len(recipe.rates) > 1 and recipe.rates == tuple(range(recipe.rates[0], recipe.rates[-1] + 1)):
         rates = f"{recipe.rates[0]}-{recipe.rates[-1]}"
     context = "aspp" if recipe.context == "aspp" else f"metrocon2-{rates}"
-    return "-".join([recipe.backbone, *gates, context, f"seed{recipe.seed}"])
-
-
-def measured(row: Row, recipe: Recipe, folder: str | Path) -> list[dict[str, Any]]:
-    """Results of a row: what ``scripts/evaluate.py`` wrote about finished runs of its recipe, a seed each, by seed.
-
-    Args:
-        row: whose changes, split and views count.
-        recipe: what the row changes, such as ``RECIPES["toycity"]``; its seed does not count.
-        folder: of JSON files; those that are no results are passed over.
-
-    Raises:
-        UserError: two results of one seed: one of them would be chosen by its file's name.
-    """
-    found: dict[int, tuple[Path, dict[str, Any]]] = {}
-    wanted = identity(row.recipe(recipe)), describe(row.split, **protocol(recipe, row.tta)), "last"
-    for path in sorted(Path(folder).glob("*.json")):
-        result = _read(path)
-        if result is None or (*_training(result), result["checkpoint"]) != wanted:
-            continue
-        seed = result["recipe"]["seed"]
-        if seed in found:
-            raise UserError(
-                f"expected one result of {row.name} with seed {seed} in {folder}, found {found[seed][0].name} and "
-                f"{path.name}: keep one of them"
-            )
-        found[seed] = path, result
-    return [found[seed][1] for seed in sorted(found)]
+    variant = [] if recipe.variant == "none" else [recipe.variant]
+    return "-".join([recipe.backbone, *gates, context, *variant, f"seed{recipe.seed}"])
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
@@ -174,101 +155,3 @@ def identity(recipe: Recipe) -> dict[str, Any]:
     if recipe.context != "metrocon2":
         values["rates"] = None
     return values
-
-
-def _training(result: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """The experiment behind a result and its protocol; no experiment if it had not ended, or is of another version."""
-    try:
-        recipe = Recipe.from_dict(result["recipe"])
-    except UserError:
-        return None, ""
-    return identity(recipe) if result["iteration"] == recipe.iterations else None, result["protocol"]
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A result of ``scripts/evaluate.py``; None for another kind of file."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"expected JSON in {path}, found something else: restore the file, or delete it") from None
-    keys = {"recipe", "miou", "protocol", "iteration", "checkpoint"}
-    return result if isinstance(result, dict) and keys <= result.keys() and result["miou"] is not None else None
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Scores of one row. ``scores``: seed -> mIoU in per cent; ``sd``: the sample's, None below two seeds."""
-
-    scores: Mapping[int, float]
-
-    @property
-    def mean(self) -> float | None:
-        return statistics.fmean(self.scores.values()) if self.scores else None
-
-    @property
-    def sd(self) -> float | None:
-        return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else None
-
-    def __str__(self) -> str:
-        if not self.scores:
-            return "not run"
-        if self.sd is None:
-            return f"{self.mean:.1f} (1 seed)"
-        return f"{self.mean:.1f} ± {self.sd:.1f} ({len(self.scores)} seeds)"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Of two rows, seed by seed: mean, and half the width of its 95 % interval (None with fewer than two seeds)."""
-
-    seeds: int
-    mean: float
-    margin: float | None
-
-    @property
-    def inside_the_noise(self) -> bool | None:
-        """Whether the interval reaches zero; None if one seed leaves it unknown."""
-        return None if self.margin is None else abs(self.mean) <= self.margin
-
-    def __str__(self) -> str:
-        if self.margin is None:
-            return f"{self.mean:+.1f}, noise unknown"
-        return f"{self.mean:+.1f} ± {self.margin:.1f}, {'inside' if self.inside_the_noise else 'outside'} the noise"
-
-
-def summarise(results: Iterable[Mapping[str, Any]]) -> Summary:
-    """Mean and spread of what :func:`measured` found."""
-    return Summary({result["recipe"]["seed"]: 100 * result["miou"] for result in results})
-
-
-def difference(one: Summary, other: Summary) -> Difference | None:
-    """``one`` minus ``other`` over the seeds that both have, paired by seed; None if they share none.
-
-    The interval is Student's: the mean of n differences ± t · sd / √n, with t for 95 % and n − 1 degrees of freedom.
-    Rule: a difference is *inside the noise* when this interval reaches zero.
-    """
-    steps = [one.scores[seed] - other.scores[seed] for seed in one.scores if seed in other.scores]
-    if not steps:
-        return None
-    margin = None
-    if len(steps) > 1:
-        margin = student_t(len(steps) - 1) * statistics.stdev(steps) / math.sqrt(len(steps))
-    return Difference(len(steps), statistics.fmean(steps), margin)
-
-
-def student_t(degrees: int, level: float = 0.95) -> float:
-    """The t for which Student's distribution has ``level`` of its mass in −t..t."""
-    return float(stats.t.ppf((1 + level) / 2, degrees))
-
-
-def compare(table: int, recipe: Recipe, folder: str | Path) -> str:
-    """A table for the eye: the paper's scores and steps, and the measured ones beside them."""
-    rows = {row.name: row for row in TABLES[table]}
-    found = {name: summarise(measured(row, recipe, folder)) for name, row in rows.items()}
-    lines = [("row", "paper", "step", "measured", "step")]
-    for name, row in rows.items():
-        step = difference(found[name], found[row.against]) if row.against else None
-        paper = f"{row.paper - rows[row.against].paper:+.1f}" if row.against else ""
-        lines.append((name, f"{row.paper:.1f}", paper, str(found[name]), "" if step is None else str(step)))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

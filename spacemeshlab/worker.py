@@ -12,6 +12,7 @@ from pathlib import Path
 from spacemeshlab.errors import exit_codes
 from spacemeshlab.launch import JOB
 from spacemeshlab.recipe import Recipe
+from spacemeshlab.stop import stop_without
 from spacemeshlab.train import train
 
 
@@ -19,6 +20,7 @@ from spacemeshlab.train import train
 def main() -> None:
     folder = Path(sys.argv[1])
     job = json.loads((folder / JOB).read_text())
+    stop_without(job["asked_by"])
     sys.argv = job["argv"]  # the command that somebody gave is where the run came from
     train(Recipe.from_dict(job["recipe"]), job["data_root"], folder)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from spacemeshlab.analysis import (
     components,
     count_things,
     log_odds,
+    middles,
     near_border,
     squeezed,
     things,
@@ -122,3 +125,14 @@ def test_a_budget_is_spent_on_the_most_evident_places_that_count():
     assert torch.cat(chosen, 1).int().tolist() == [[0, 1, 0, 0, 1, 0]]
     assert not any(one.any() for one in at_budget(evidence, counted, 0))
     assert torch.equal(torch.cat(at_budget(evidence, counted, 5)), torch.cat(counted))
+
+
+def test_the_middle_of_each_part_of_the_sorted_scores_stands_for_that_part():
+    scores = [0.5, 0.1, 0.4, 0.2, 0.3, 0.6]
+    assert middles(scores, 3) == {2: 3, 4: 2, 6: 5}
+    assert middles(scores, 1) == {4: 2}
+    hundred = list(middles([float(k) for k in range(101)], 4))
+    assert hundred == [13, 38, 64, 89]  # as many before the first as behind the last
+    assert middles([0.2, 0.2, math.nan, 0.2], 3) == {1: 0, 2: 1, 3: 3}
+    with pytest.raises(ValueError, match="at least 4, one a part, got 3 without NaN"):
+        middles([0.2, 0.2, math.nan, 0.2], 4)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 import torch
 
 import spacemeshlab.stop as module
-from spacemeshlab.stop import SIGNALS, StopRequest
+from spacemeshlab.stop import SIGNALS, StopRequest, stop_without
 
 CPU = torch.device("cpu")
 
@@ -56,3 +59,27 @@ def test_what_another_process_heard_counts_too(monkeypatch):
     with StopRequest() as stop:
         assert stop.agreed(CPU)
         assert stop.signal == 0
+
+
+def test_a_process_whose_asker_is_gone_or_killed_is_asked_to_stop(monkeypatch):
+    monkeypatch.setattr(module, "_WATCH_SECONDS", 0.01)
+    asker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with StopRequest() as stop:
+        stop_without(asker.pid)
+        time.sleep(0.1)
+        assert not stop.signal
+        asker.kill()  # nobody has taken note of its end yet: the kernel still lists it
+        wait_for_signal(stop)
+        assert stop.signal == signal.SIGTERM
+        asker.wait()
+        stop.signal = 0
+        stop_without(asker.pid)
+        wait_for_signal(stop)
+        assert stop.signal == signal.SIGTERM
+
+
+def wait_for_signal(stop):
+    for _ in range(500):
+        if stop.signal:
+            return
+        time.sleep(0.01)

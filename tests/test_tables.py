@@ -1,56 +1,19 @@
-"""The paper's tables as data: they hold its numbers, find their results, and never hide a missing one or the noise."""
+"""The paper's tables as data: they hold its numbers, and a row differs from another in what it says."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from spacemeshlab.errors import UserError
-from spacemeshlab.evaluate import describe, protocol
+from spacemeshlab.models.variants import VARIANTS
 from spacemeshlab.recipe import RECIPES
-from spacemeshlab.tables import (
-    QUOTED,
-    TABLE_1,
-    TABLE_2,
-    TABLE_3,
-    TABLE_4,
-    TABLES,
-    Summary,
-    compare,
-    difference,
-    identity,
-    measured,
-    run_name,
-    student_t,
-    summarise,
-)
+from spacemeshlab.tables import ABLATIONS, QUOTED, TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLES, identity, run_name
 
 BIBLIOGRAPHY = Path(__file__).parents[1] / "book" / "references.bib"
 TOY, CITYSCAPES = RECIPES["toycity"], RECIPES["cityscapes"]
 ROWS = {row.name: row for row in (*TABLE_1, *TABLE_2)}
-
-
-def result(row, base=TOY, seed=0, miou=0.5, **changes):
-    """What scripts/evaluate.py writes, as far as tables look at it."""
-    recipe = row.recipe(base, seed)
-    views = describe("val", **protocol(recipe, row.tta))
-    kept = {"miou": miou, "iteration": recipe.iterations, "checkpoint": "last", "protocol": views, "seed": seed}
-    return kept | {"recipe": recipe.as_dict()} | changes
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(name, content):
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
-        return tmp_path
-
-    return write
 
 
 def test_the_papers_numbers_are_its_numbers():
@@ -79,9 +42,21 @@ def test_a_row_is_held_against_one_that_differs_in_one_thing(rows):
         ours, theirs = (identity(one.recipe(CITYSCAPES)) for one in (row, other))
         changed = {key for key in ours if ours[key] != theirs[key]} | ({"tta"} if row.tta != other.tta else set())
         # attention does not exist without SpaM, nor rates without MetroCon²: such a pair is one change
-        allowed = [{"tta"}, {"spam", "attention"}, {"attention"}, {"context", "rates"}, {"rates"}]
+        allowed = [{"tta"}, {"spam", "attention"}, {"attention"}, {"context", "rates"}, {"rates"}, {"variant"}]
         whole = {"spam", "attention", "context", "rates"}  # table 4: the whole network against the baseline
         assert changed in [*allowed, *([whole] if row.table == 4 else [])], row.name
+
+
+def test_each_variant_has_its_ablation_which_differs_from_the_whole_network_alone():
+    whole, without, *others = ABLATIONS
+    assert whole.recipe(CITYSCAPES) == ROWS["rates-18"].recipe(CITYSCAPES)
+    assert (whole.name, whole.paper, whole.against) == ("spacemeshlab", ROWS["rates-18"].paper, "")
+    assert [row.recipe(TOY).variant for row in others] == list(VARIANTS[1:])
+    assert [row.name for row in others] == list(VARIANTS[1:])
+    assert not without.recipe(TOY).spam
+    assert {(row.against, row.paper, row.tta, row.split) for row in ABLATIONS[1:]} == {
+        ("spacemeshlab", None, False, "val")
+    }
 
 
 def test_every_quoted_row_has_an_entry_in_the_bibliography():
@@ -113,138 +88,18 @@ def test_rows_that_train_the_same_network_share_a_run_and_others_do_not():
     assert run_name(TOY.override(["rates=7"])) == "resnet18-spam-attention-metrocon2-7-seed0"
 
 
-def test_results_are_found_whatever_their_name_and_in_the_order_of_seeds(write):
-    row = ROWS["r101-spam"]
-    write("b", result(row, seed=3, miou=0.25))
-    folder = write("a", result(row, seed=11, miou=0.75))
-    assert [found["miou"] for found in measured(row, TOY, folder)] == [0.25, 0.75]
-    assert measured(row, TOY.override(["seed=5", "workers=3", "validate_every=7", "cache=true"]), folder)
+def test_a_variant_has_a_run_and_a_name_of_its_own():
+    names = [run_name(row.recipe(TOY, 2)) for row in ABLATIONS]
+    assert len(set(names)) == len(ABLATIONS)
+    assert names[0] == "resnet18-spam-attention-metrocon2-1-18-seed2"
+    assert names[1] == "resnet18-metrocon2-1-18-seed2"
+    assert names[2] == "resnet18-spam-attention-metrocon2-1-18-fixed-score-seed2"
+    assert identity(ABLATIONS[2].recipe(TOY)) != identity(ABLATIONS[0].recipe(TOY))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"iteration": 59},
-        {"checkpoint": "best"},
-        {"protocol": "val, whole image, scale 1, logits"},
-        {"miou": None},
-        {"recipe": {"name": "of another version", "colour": "red"}},
-        {"recipe": ROWS["r101-spam"].recipe(TOY).as_dict() | {"lr": 0.04}},
-        {"recipe": ROWS["r101-spam"].recipe(TOY).as_dict() | {"precision": "bf16-mixed"}},
-    ],
-    ids=["unfinished", "best on val", "another protocol", "no score", "another version", "lr", "precision"],
-)
-def test_what_is_not_exactly_this_experiment_is_no_result(write, changes):
-    row = ROWS["r101-spam"]
-    folder = write("right", result(row))
-    assert len(measured(row, TOY, folder)) == 1
-    assert measured(row, TOY, write("right", result(row) | changes)) == []
-
-
-def test_other_rows_and_other_json_are_passed_over(write):
-    write("predictions", {"images": [], "runs": {}})
-    write("list", [1, 2])
-    folder = write("other", result(ROWS["r101-attention"]))
-    assert measured(ROWS["r101-spam"], TOY, folder) == []
-    assert measured(ROWS["r101-attention-tta"], TOY, folder) == []
-    assert len(measured(ROWS["aspp"], TOY, folder)) == 1
-    assert measured(ROWS["r101"], TOY, folder / "none") == []
-
-
-def test_what_a_network_does_not_have_makes_no_other_experiment(write):
-    plain = result(ROWS["r101"])
-    plain["recipe"] |= {"attention": False, "rates": [1, 2]}  # neither SpaM nor MetroCon² is there
-    assert len(measured(ROWS["r101"], TOY, write("plain", plain))) == 1
-    without = TOY.override(["attention=false"])
-    assert identity(without) != identity(TOY)
+def test_what_a_network_does_not_have_makes_no_other_experiment():
+    plain = ROWS["r101"].recipe(TOY)
+    assert identity(plain) == identity(plain.override(["attention=false", "rates=1,2"]))  # neither SpaM nor MetroCon²
+    assert identity(plain) == identity(plain.override(["seed=5", "workers=3", "validate_every=7", "cache=true"]))
+    assert identity(TOY.override(["attention=false"])) != identity(TOY)
     assert identity(TOY.override(["rates=1-9"])) != identity(TOY)
-
-
-def test_two_results_of_one_seed_are_refused_and_named(write):
-    write("first", result(ROWS["r101"]))
-    folder = write("second", result(ROWS["r101"], miou=0.6))
-    with pytest.raises(UserError, match=r"one result of r101 with seed 0 .* found first.json and second.json: keep"):
-        measured(ROWS["r101"], TOY, folder)
-
-
-def test_a_file_that_is_no_json_is_named(tmp_path):
-    (tmp_path / "cut.json").write_text('{"miou": 0.')
-    with pytest.raises(UserError, match=r"expected JSON in .*cut.json, found something else: restore"):
-        measured(ROWS["r101"], TOY, tmp_path)
-
-
-def test_a_score_of_the_test_server_is_never_taken_from_val(write):
-    on_val = dataclasses.replace(TABLE_3[0], split="val")
-    folder = write("val", result(on_val, CITYSCAPES))
-    assert len(measured(on_val, CITYSCAPES, folder)) == 1
-    assert measured(TABLE_3[0], CITYSCAPES, folder) == []
-
-
-def test_a_summary_is_mean_and_sample_deviation_or_says_what_is_missing():
-    found = summarise([result(ROWS["r101"], seed=seed, miou=miou) for seed, miou in ((0, 0.5), (1, 0.51), (4, 0.52))])
-    assert found.scores == pytest.approx({0: 50.0, 1: 51.0, 4: 52.0})
-    assert (found.mean, found.sd) == pytest.approx((51.0, 1.0))
-    assert str(found) == "51.0 ± 1.0 (3 seeds)"
-    assert str(Summary({2: 51.04})) == "51.0 (1 seed)"
-    assert Summary({2: 51.04}).sd is None
-    assert str(Summary({})) == "not run"
-    assert Summary({}).mean is None
-
-
-def test_a_difference_is_paired_by_seed():
-    ours, theirs = Summary({0: 51.0, 1: 54.0, 2: 57.0, 9: 99.0}), Summary({0: 50.0, 1: 52.0, 2: 54.0, 8: 0.0})
-    step = difference(ours, theirs)  # 1, 2, 3
-    assert (step.seeds, step.mean) == (3, pytest.approx(2.0))
-    assert step.margin == pytest.approx(4.303 / math.sqrt(3), abs=1e-3)
-    assert step.inside_the_noise is True
-    assert str(step) == "+2.0 ± 2.5, inside the noise"
-    assert difference(Summary({0: 1.0}), Summary({1: 1.0})) is None
-    assert difference(Summary({}), theirs) is None
-
-
-def test_one_shared_seed_leaves_the_noise_unknown_and_a_clear_step_is_outside_it():
-    alone = difference(Summary({0: 45.0}), Summary({0: 47.3}))
-    assert (alone.margin, alone.inside_the_noise) == (None, None)
-    assert str(alone) == "-2.3, noise unknown"
-    clear = difference(Summary({0: 51.0, 1: 52.1, 2: 53.2}), Summary({0: 50.0, 1: 51.0, 2: 52.0}))
-    assert clear.inside_the_noise is False
-    assert str(clear) == "+1.1 ± 0.2, outside the noise"
-
-
-@pytest.mark.parametrize(
-    ("degrees", "t"), [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (9, 2.262), (10, 2.228), (30, 2.042)]
-)
-def test_students_t_is_that_of_the_printed_tables(degrees, t):
-    assert student_t(degrees) == pytest.approx(t, abs=5e-4)
-
-
-def test_students_t_takes_other_levels_and_approaches_the_normal_distribution():
-    assert student_t(4, 0.99) == pytest.approx(4.604, abs=5e-4)
-    assert student_t(5, 0.9) == pytest.approx(2.015, abs=5e-4)
-    assert student_t(2000) == pytest.approx(1.961, abs=1e-3)
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says():
-    random = np.random.default_rng(0)
-    inside = 0
-    for steps in random.normal(0.5, 0.7, (2000, 3)):
-        step = difference(Summary(dict(enumerate(steps))), Summary({0: 0.0, 1: 0.0, 2: 0.0}))
-        inside += abs(step.mean - 0.5) <= step.margin
-    assert 0.94 <= inside / 2000 <= 0.96
-
-
-def test_a_printed_table_has_the_paper_beside_what_was_measured(write):
-    for seed, (low, high) in enumerate([(0.50, 0.52), (0.51, 0.54), (0.52, 0.53)]):
-        write(f"low{seed}", result(ROWS["r101"], seed=seed, miou=low))
-        folder = write(f"high{seed}", result(ROWS["r101-spam"], seed=seed, miou=high))
-    lines = {line.split()[0]: line for line in compare(1, TOY, folder).splitlines()}
-    assert list(lines) == ["row", *(row.name for row in TABLE_1)]
-    assert re.search(r"78\.1 +51\.0 ± 1\.0 \(3 seeds\)$", lines["r101"])
-    assert re.search(r"78\.9 +\+0\.8 +53\.0 ± 1\.0 \(3 seeds\) +\+2\.0 ± 2\.5, inside the noise$", lines["r101-spam"])
-    assert re.search(r"79\.4 +\+0\.5 +not run$", lines["r101-attention"])
-
-
-def test_the_committed_results_of_camvid_are_found():
-    folder = BIBLIOGRAPHY.parent / "results" / "camvid-cpu"
-    found = [summarise(measured(ROWS[name], RECIPES["camvid-cpu"], folder)).scores for name in ("r101", "rates-18")]
-    assert [round(scores[0], 1) for scores in found] == [47.3, 45.0]

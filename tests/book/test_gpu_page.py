@@ -1,4 +1,4 @@
-"""The page "Run on your GPU": each of its commands is understood by the program that it calls."""
+"""The pages about GPUs and the reproduction: each of their commands is understood by the program that it calls."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ from torch.distributed.run import get_args_parser
 from spacemeshlab.arguments import Parser
 from spacemeshlab.preflight import GIB, bytes_kept
 from spacemeshlab.recipe import get_recipe
+from spacemeshlab.reproduce import choose
 from spacemeshlab.step import build_network
+from spacemeshlab.tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "book" / "gpu.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(bash|ipython3)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+PAGES = {name: (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8") for name in ("gpu", "eight-gpus")}
+PAGES["reproducibility"] = (ROOT / "book" / "reproducibility.md").read_text(encoding="utf-8")
+PAGE, ALL = PAGES["gpu"], "\n".join(PAGES.values())
+BLOCKS = re.findall(r"^```(bash|ipython3)\n(.*?)^```", ALL, flags=re.MULTILINE | re.DOTALL)
 LINES = [line.lstrip("!%") for _, text in BLOCKS for line in text.splitlines()]
-LINES += re.findall(r"`(python scripts/[^`]+)`", PAGE)
+LINES += re.findall(r"`(?:\.venv/bin/)?(python scripts/[^`]+)`", ALL)
 COMMANDS = [line for line in LINES if re.search(r"scripts/\w+\.(py|slurm)", line) and "hosted.py" not in line]
 CLASSES = {"camvid": 11, "pascal-context": 59, "cityscapes": 19}
 ROWS = re.findall(r"^\| `([\w-]+)` \| `([\w-]+)` \|(.*)\|$", PAGE, flags=re.MULTILINE)
@@ -71,7 +75,15 @@ def test_the_page_is_in_the_book():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     assert "book/gpu" in [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     assert re.findall(r"^# .*", PAGE, flags=re.MULTILINE)[0] == "# Run on your GPU"
-    assert len(COMMANDS) >= 10
+    assert len([line for line in COMMANDS if line in PAGE]) >= 10
+
+
+def test_the_page_for_eight_gpus_stands_below_it_and_has_a_command_for_every_table():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    (page,) = [entry for part in toc["parts"] for entry in part["chapters"] if entry["file"] == "book/gpu"]
+    assert page["sections"] == [{"file": "book/eight-gpus"}]
+    found = re.findall(r"^\.venv/bin/python scripts/reproduce\.py (\w+) .*", PAGES["eight-gpus"], flags=re.MULTILINE)
+    assert set(found) == set(importlib.import_module("reproduce").NAMES)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -82,11 +94,19 @@ def test_a_command_is_understood_by_its_script(parse, line):
     found = parse("scripts/train.py" if script.endswith(".slurm") else script, rest)
     if hasattr(found, "overrides"):
         get_recipe(found.recipe, found.overrides)
+    if script == "scripts/reproduce.py":
+        get_recipe(found.recipe, found.override)
+        choose(TABLES[importlib.import_module("reproduce").NAMES[found.table]], found.rows)
     if given[0].endswith("torchrun"):
         assert get_args_parser().parse_args(given[1:]).training_script == script
     if given[0] == "sbatch":
         known = re.findall(r"^#SBATCH (--[\w-]+)", (ROOT / script).read_text(), flags=re.MULTILINE)
         assert all(word.partition("=")[0] in known for word in given[1:place])
+
+
+@pytest.mark.parametrize("pair", re.findall(r"--override (\S+?=[^\s`]+)", PAGES["eight-gpus"]))
+def test_an_override_that_the_page_for_eight_gpus_names_changes_its_recipe(pair):
+    assert get_recipe("cityscapes", [pair]) != get_recipe("cityscapes")
 
 
 @pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "bash"])

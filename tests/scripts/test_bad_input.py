@@ -517,7 +517,14 @@ ARGUMENTS = [
         "unknown part", "benchmark", lambda p: ["--only", "speed", "--out", p / "r.json"], r"got 'speed': choose some"
     ),
     case("results of others", "benchmark", lambda p: ["--quick", "--out", p.file()], r"found something else: choose"),
-    case("table of the test server", "reproduce", lambda p: ["table3", "--recipe", "toycity"], r"choice: 'table3'"),
+    case("unknown table", "reproduce", lambda p: ["table5", "--recipe", "toycity"], r"choice: 'table5'"),
+    case(
+        "no test images",
+        "reproduce",
+        lambda p: ["table3", "--recipe", "toycity", "--data-root", p.data()],
+        r"leftImg8bit/test, found only train, val in .*: name the folder",
+    ),
+    case("runs below zero", "reproduce", lambda p: [*TABLE, "--workers", "-1"], r"expected 0 or more, got -1; see"),
     case("unknown row", "reproduce", lambda p: [*TABLE, "--rows", "r152"], r"expected rows out of .*; got 'r152'"),
     case("row's own field", "reproduce", lambda p: [*TABLE, "--override", "spam=false"], r"decide.*got spam=false"),
     case("no data", "reproduce", lambda p: [*TABLE, "--data-root", p / "none"], r"found no such folder"),

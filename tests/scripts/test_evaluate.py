@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from spacemeshlab import evaluate as library
+from spacemeshlab import scoring
 from spacemeshlab.data import DATASETS
 from spacemeshlab.data.labels import CITYSCAPES
 from spacemeshlab.recipe import Recipe, get_recipe
@@ -40,7 +41,8 @@ def test_the_last_line_says_score_protocol_and_where_the_run_came_from(call, run
     assert Recipe.from_dict(found["recipe"]) == get_recipe("toycity", SMALL)
     assert (found["seed"], found["iteration"], found["checkpoint"]) == (0, 2, "last")
     assert found["training_minutes"] >= 0
-    assert {"commit", "machine"} <= set(found["trained"]) & set(found["scored"])
+    assert (found["memory_gib"] > 0, found["parameters"] > 10**6) == (True, True)
+    assert {"commit", "machine", "data"} <= set(found["trained"]) & set(found["scored"])
     assert json.loads((tmp_path / "new" / "score.json").read_text()) == found
     assert str(toycity_dir) not in json.dumps(found)
 
@@ -56,7 +58,7 @@ def test_weights_alone_get_the_runs_score_and_null_for_what_they_do_not_say(call
     weights = shutil.copy(run_dir / "model.safetensors", tmp_path)
     found = result(call(script, weights, "--data-root", toycity_dir))
     assert found["miou"] == result(call(script, run_dir, "--data-root", toycity_dir))["miou"]
-    assert (found["training_minutes"], found["iteration"], found["trained"]) == (None, None, None)
+    assert [found[key] for key in ("training_minutes", "memory_gib", "iteration", "trained")] == [None] * 4
     assert Recipe.from_dict(found["recipe"]) == get_recipe("toycity", SMALL)
 
 
@@ -93,7 +95,7 @@ def test_saved_labels_hold_label_ids_only_and_the_official_script_gives_the_same
 
 @pytest.mark.parametrize("wrong", [255, 0, 34])
 def test_an_id_that_is_not_evaluated_is_never_written(call, run_dir, toycity_dir, tmp_path, monkeypatch, wrong):
-    monkeypatch.setattr(script, "label_image", lambda *_: Image.fromarray(np.full((64, 128), wrong, dtype=np.uint8)))
+    monkeypatch.setattr(scoring, "label_image", lambda *_: Image.fromarray(np.full((64, 128), wrong, dtype=np.uint8)))
     with pytest.raises(AssertionError, match=rf"values of Cityscapes's classes only, not \{{{wrong}\}}"):
         call(script, run_dir, "--data-root", toycity_dir, "--save-labels", tmp_path, "--result", tmp_path / "score")
     assert list(tmp_path.iterdir()) == []
@@ -107,8 +109,8 @@ def test_tta_scores_six_scales_each_also_flipped(call, run_dir, toycity_dir):
 
 
 def test_windows_and_probabilities_reach_evaluate_and_the_protocol(call, run_dir, toycity_dir, monkeypatch):
-    calls, evaluate = [], script.evaluate
-    monkeypatch.setattr(script, "evaluate", lambda *args, **how: calls.append(how) or evaluate(*args, **how))
+    calls, evaluate = [], scoring.evaluate
+    monkeypatch.setattr(scoring, "evaluate", lambda *args, **how: calls.append(how) or evaluate(*args, **how))
     words = ("--window", "48X64", "--average", "probabilities", "--workers", "1")
     found = result(call(script, run_dir, "--data-root", toycity_dir, *words))
     assert found["protocol"] == "val, windows of 48x64, scale 1, probabilities averaged"
@@ -135,7 +137,7 @@ def test_a_split_without_labels_scores_null_instead_of_broken_json(call, run_dir
 
 
 def test_a_class_that_is_neither_in_the_split_nor_predicted_is_null(call, run_dir, toycity_dir, monkeypatch):
-    monkeypatch.setattr(script, "evaluate", lambda *_, **__: torch.diag(torch.tensor([5] * 18 + [0])))
+    monkeypatch.setattr(scoring, "evaluate", lambda *_, **__: torch.diag(torch.tensor([5] * 18 + [0])))
     found = result(call(script, run_dir, "--data-root", toycity_dir))
     assert found["iou"]["bicycle"] is None
     assert found["miou"] == 1.0
@@ -150,10 +152,10 @@ def test_a_data_set_with_two_conventions_gets_the_score_of_both(call, run_dir, t
         dataset.labels = replace(labels, classes=classes, file_values=values, void_values=void)
         return dataset
 
-    open_dataset = script.open_dataset
+    open_dataset = scoring.open_dataset
     narrow = result(call(script, run_dir, "--data-root", toycity_dir))
-    monkeypatch.setitem(script.SCORED_ON, "cityscapes", "cityscapes-and-its-car")
-    monkeypatch.setattr(script, "open_dataset", open_wide)
+    monkeypatch.setitem(scoring.SCORED_ON, "cityscapes", "cityscapes-and-its-car")
+    monkeypatch.setattr(scoring, "open_dataset", open_wide)
     outcome = call(script, run_dir, "--data-root", toycity_dir)
     both = result(outcome)
     assert {name: both[name] for name in narrow if name != "scored"} == {
@@ -166,7 +168,7 @@ def test_a_data_set_with_two_conventions_gets_the_score_of_both(call, run_dir, t
 
 
 def test_pascal_context_is_scored_with_and_without_background():
-    assert script.SCORED_ON == {"pascal-context": "pascal-context-60"}
+    assert scoring.SCORED_ON == {"pascal-context": "pascal-context-60"}
     narrow, wide = (DATASETS[name].labels for name in ("pascal-context", "pascal-context-60"))
     assert wide.classes == (*narrow.classes, "background")
 
@@ -234,7 +236,7 @@ def test_a_run_without_its_recipe_file_is_refused_before_the_scoring(
     refused, toycity_dir, run_dir, tmp_path, monkeypatch
 ):
     shutil.copy(run_dir / "last.ckpt", tmp_path)
-    monkeypatch.setattr(script, "evaluate", None)
+    monkeypatch.setattr(scoring, "evaluate", None)
     assert "with a recipe.json, found none in" in refused(script, tmp_path, "--data-root", toycity_dir)
 
 
@@ -252,14 +254,14 @@ def test_a_run_without_its_recipe_file_is_refused_before_the_scoring(
     ],
 )
 def test_bad_arguments_are_one_line(refused, run_dir, toycity_dir, monkeypatch, words, message):
-    monkeypatch.setattr(script, "load_network", None)
+    monkeypatch.setattr(scoring, "load_network", None)
     assert message in refused(script, run_dir, "--data-root", toycity_dir, *words)
 
 
 def test_places_that_cannot_be_written_are_refused_before_the_scoring(
     refused, run_dir, toycity_dir, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(script, "evaluate", None)
+    monkeypatch.setattr(scoring, "evaluate", None)
     (tmp_path / "file").touch()
     for option, path in (("--save-labels", tmp_path / "file" / "labels"), ("--result", tmp_path / "file" / "a.json")):
         line = refused(script, run_dir, "--data-root", toycity_dir, option, path)
@@ -271,7 +273,7 @@ def test_places_that_cannot_be_written_are_refused_before_the_scoring(
 
 
 def test_labels_never_overwrite_the_data_sets_own_pictures(refused, run_dir, toycity_dir, monkeypatch):
-    monkeypatch.setattr(script, "evaluate", None)
+    monkeypatch.setattr(scoring, "evaluate", None)
     for folder in {next(toycity_dir.glob(f"{kind}/val/*/*.png")).parent for kind in ("leftImg8bit", "gtFine")}:
         line = refused(script, run_dir, "--data-root", toycity_dir, "--save-labels", folder)
         assert f"expected --save-labels outside the data set, got its own folder {folder}" in line

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import subprocess
+import shutil
+import sys
 
 import pytest
 import reproduce as script
 
+from spacemeshlab import reproduce as module
 from spacemeshlab.errors import UserError
-from spacemeshlab.recipe import RECIPES, Recipe
-from spacemeshlab.tables import TABLE_1, TABLE_2, TABLE_4, run_name
+from spacemeshlab.evaluate import describe, protocol
+from spacemeshlab.recipe import Recipe
+from spacemeshlab.submission import check_submission, split_images
+from spacemeshlab.tables import TABLES, run_name
 
 TINY = ("crop=32x64", "batch_size=2", "iterations=2", "validate_every=2", "scale=1")
-CITYSCAPES, TOY = RECIPES["cityscapes"], RECIPES["toycity"]
 
 
 @pytest.fixture
@@ -38,81 +42,110 @@ def pretend(monkeypatch):
     """Training and scoring that take no time: a list of what was trained, and results with a score of the seed."""
     trained = []
 
-    def train(recipe, data, folder):
+    def train(recipe, data, folder, progress):
         trained.append(run_name(recipe))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "recipe.json").write_text(json.dumps({"recipe": recipe.as_dict()}))
         return folder
 
-    def evaluate(folder, data, file, tta, workers):
+    def score(folder, data, split, tta, workers):
         recipe = Recipe.from_dict(json.loads((folder / "recipe.json").read_text())["recipe"])
-        views = script_protocol(recipe, tta)
-        score = {"miou": 0.5 + recipe.seed / 100, "seed": recipe.seed, "iteration": 2, "checkpoint": "last"}
-        file.write_text(json.dumps(score | {"protocol": views, "recipe": recipe.as_dict()}))
+        found = {"miou": 0.5 + recipe.seed / 100, "seed": recipe.seed, "iteration": 2, "checkpoint": "last"}
+        return found | {"protocol": describe(split, **protocol(recipe, tta)), "recipe": recipe.as_dict()}
 
-    monkeypatch.setattr(script, "train", train)
-    monkeypatch.setattr(script, "evaluate", evaluate)
+    monkeypatch.setattr(module, "train", train)
+    monkeypatch.setattr(module, "score", score)
+    monkeypatch.setattr(module, "in_a_process", module.run)
     return trained
 
 
-def script_protocol(recipe, tta):
-    from spacemeshlab.evaluate import describe, protocol
-
-    return describe("val", **protocol(recipe, tta))
-
-
-def test_rows_that_share_a_network_share_a_run_and_seeds_come_one_after_the_other():
-    found = script.jobs([*TABLE_1], CITYSCAPES, [0, 1])
-    assert len(found) == 2 * 6
-    assert [job.recipe.seed for job in found] == [0] * 6 + [1] * 6
-    by_name = {run_name(job.recipe): [row.name for row in job.rows] for job in found}
-    assert by_name["resnet101-aspp-seed1"] == ["r101", "r101-tta"]
-    assert by_name["resnet101-spam-attention-aspp-seed0"] == ["r101-attention", "r101-attention-tta"]
-    assert by_name["resnet50-spam-aspp-seed0"] == ["r50-spam"]
-
-
-def test_a_small_recipe_trains_a_network_once_whatever_the_papers_backbone():
-    found = script.jobs([*TABLE_1], TOY, [0, 0])
-    assert [[row.name for row in job.rows] for job in found] == [
-        ["r50", "r101-tta"],
-        ["r50-spam"],
-        ["r50-attention", "r101-attention-tta"],
-    ]
-
-
-def test_runs_of_one_seed_differ_in_the_network_only():
-    for rows in (TABLE_1, TABLE_2, TABLE_4):
-        recipes = [job.recipe.as_dict() for job in script.jobs([*rows], TOY, [3])]
-        network = {"backbone", "spam", "attention", "context", "rates"}
-        rest = [{key: value for key, value in recipe.items() if key not in network} for recipe in recipes]
-        assert all(one == rest[0] for one in rest)
-        assert rest[0]["seed"] == 3
-
-
-def test_unknown_rows_are_refused_with_the_list_of_those_that_exist():
-    with pytest.raises(UserError, match=r"expected rows out of r50, r50-spam, .*; got 'r18': choose some of these"):
-        script.choose(TABLE_1, ["r50", "r18"])
-    assert [row.name for row in script.choose(TABLE_1, ["r101", "r50", "r101"])] == ["r101", "r50"]
-
-
 @pytest.mark.slow
-def test_a_row_is_trained_and_scored_and_a_second_call_finds_everything_done(call, words, tmp_path):
+def test_a_row_is_trained_and_scored_in_a_process_of_its_own_and_a_second_call_finds_everything_done(
+    call, words, tmp_path
+):
     command = words("table1", "--rows", "r101-tta", "--seeds", 0)
     first = call(script, *command)
     assert first.code == 0, first.err
     name = "resnet18-aspp-seed0"
     assert (tmp_path / "runs" / name / "model.safetensors").is_file()
+    assert int((tmp_path / "runs" / name / "lock").read_text()) != os.getpid()
     (file,) = (tmp_path / "results").iterdir()
     result = json.loads(file.read_text())
     assert file.name == f"{name}-tta.json"
     assert "scales 0.5 0.75" in result["protocol"]
-    assert result["scored"]["command"].startswith("python scripts/evaluate.py ")
+    for origin in (result["trained"], result["scored"]):
+        assert origin["command"].startswith("python scripts/reproduce.py table1 --recipe toycity ")
     assert str(tmp_path) not in json.dumps(result)
     assert f"[1/1] {name}: MS + flip {100 * result['miou']:.1f} %" in first.out
     second = call(script, *command)
     assert (second.code, "has its results already" in second.out) == (0, True)
     assert second.out.splitlines()[-9:] == first.out.splitlines()[-9:]
     assert re.search(r"^r101-spam +78\.9 +\+0\.8 +not run$", second.out, flags=re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_every_row_of_every_table_that_needs_no_server_is_trained_and_scored(call, words, tmp_path, monkeypatch):
+    """For real but for the processes: each would load PyTorch again."""
+    trained = []
+
+    def run(job, base, places):
+        done = module.run(job, base, places, progress=False)
+        trained.append(job.recipe.variant)
+        shutil.rmtree(places.runs / job.name)  # hundreds of megabytes, fourteen times
+        return done
+
+    monkeypatch.setattr(module, "in_a_process", run)
+    once = ("--override", "iterations=1", "--override", "validate_every=1", "--seeds", 1)
+    for table in ("table1", "table2", "table4", "ablations"):
+        outcome = call(script, *words(table, *once))
+        assert (outcome.code, "FAILED" in outcome.out) == (0, False), outcome.out
+        lines = {line.split()[0]: line for line in outcome.out.splitlines()}
+        for row in TABLES[script.NAMES[table]]:
+            assert re.search(r"\d \(1 seed\) .*\d\.\d\d +\d\d\.\d\d$", lines[row.name]), lines[row.name]
+    assert len(trained) == 14
+    assert len(set(trained)) == 8  # none and the seven variants
+    results = [json.loads(file.read_text()) for file in (tmp_path / "results").iterdir()]
+    assert len({result["trained"]["data"] for result in results}) == 1
+    assert len({result["parameters"] for result in results}) > 5
+
+
+@pytest.mark.slow
+def test_table_3_trains_one_seed_and_makes_archives_for_the_test_server(
+    call, words, toycity_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "in_a_process", module.run)
+    data = shutil.copytree(toycity_dir, tmp_path / "data")
+    shutil.copytree(data / "leftImg8bit" / "val", data / "leftImg8bit" / "test")
+    outcome = call(script, *words("table3", "--seeds", 4, 5, **{"data-root": data}))
+    assert outcome.code == 0, outcome.err
+    name = "resnet18-spam-attention-metrocon2-1-18-seed4"
+    archives = [tmp_path / "runs" / f"{name}-test{end}.zip" for end in ("", "-tta")]
+    for archive in archives:
+        assert check_submission(archive, split_images(data, "test")).startswith("2 images")
+    said = ", ".join(
+        f"{views} {archive} (2 images: not Cityscapes' 1,525)"
+        for views, archive in zip(("one view", "MS + flip"), archives, strict=True)
+    )
+    assert f"[1/1] {name}: {said}\n" in outcome.out
+    assert "upload each archive at https://www.cityscapes-dataset.com: its server alone has the labels" in outcome.out
+    assert re.search(r"^spacemeshlab-tta +82\.0 +\+1\.1 +not run$", outcome.out, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "line"),
+    [
+        ("toycity", "leftImg8bit/test, found only train, val in"),
+        ("camvid-small", "expected a recipe of Cityscapes, whose server scores this table, got camvid-small: try"),
+    ],
+)
+def test_table_3_without_cityscapes_test_images_is_one_line_before_anything_is_trained(
+    refused, words, pretend, monkeypatch, recipe, line
+):
+    if recipe != "toycity":
+        monkeypatch.setattr(module, "open_dataset", lambda *_: None)
+    command = [recipe if word == "toycity" else word for word in words("table3")]
+    assert line in refused(script, *command)
+    assert not pretend
 
 
 def test_what_is_done_is_skipped_and_what_is_missing_is_run(call, words, pretend):
@@ -133,14 +166,33 @@ def test_a_result_of_another_name_counts(call, words, pretend, tmp_path):
     assert len(pretend) == 1
 
 
+def test_without_ray_the_runs_go_one_after_the_other_and_several_at_once_are_refused_in_one_line(
+    call, refused, words, pretend, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "ray", None)  # import ray fails
+    command = words("table1", "--rows", "r101", "r101-spam", "--seeds", 0, 1)
+    for more in (("--workers", 2), ("--address", "auto")):
+        assert "found none: pip install -e .[cluster], or leave" in refused(script, *command, *more)
+    assert not pretend
+    assert call(script, *command).code == 0
+    assert pretend == [f"resnet18-{name}-seed{seed}" for seed in (0, 1) for name in ("aspp", "spam-aspp")]
+
+
+def test_an_ablation_is_a_row_like_others(call, words, pretend, tmp_path):
+    outcome = call(script, *words("ablations", "--rows", "to-memo", "no-spam", "--seeds", 3))
+    assert pretend == ["resnet18-spam-attention-metrocon2-1-18-to-memo-seed3", "resnet18-metrocon2-1-18-seed3"]
+    assert "ablations, toycity, backbones resnet18" in outcome.out
+    assert re.search(r"^to-memo +53\.0 \(1 seed\)$", outcome.out, flags=re.MULTILINE)
+
+
 def test_a_row_that_fails_is_one_line_and_the_others_go_on(call, words, pretend, monkeypatch):
     def fail_with_spam(recipe, *rest):
         if recipe.spam:
             raise UserError("expected a finite loss, found nan: lower lr")
         return trained(recipe, *rest)
 
-    trained = script.train
-    monkeypatch.setattr(script, "train", fail_with_spam)
+    trained = module.train
+    monkeypatch.setattr(module, "train", fail_with_spam)
     outcome = call(script, *words("table1", "--rows", "r101-spam", "r101", "--seeds", 0))
     assert outcome.code == 2
     assert "[1/2] resnet18-spam-aspp-seed0: FAILED: expected a finite loss, found nan: lower lr\n" in outcome.out
@@ -158,23 +210,14 @@ def test_another_recipes_result_is_never_overwritten(call, words, pretend, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        ("a warning\nerror: expected a checkpoint at x, found none: train first\n", "none: expected a checkpoint at x"),
-        ("", "none: no word"),
-    ],
-)
-def test_a_score_that_fails_is_told_in_the_words_of_evaluate(monkeypatch, tmp_path, said, expected):
-    answer = subprocess.CompletedProcess([], 2, "", said)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
-    with pytest.raises(UserError, match=f"expected a score of {tmp_path}, found {expected}"):
-        script.evaluate(tmp_path, tmp_path, tmp_path / "result.json", False, 0)
-
-
-@pytest.mark.parametrize(
     ("more", "line"),
     [
-        (("--override", "seed=3"), "the rows and --seeds decide spam, attention, context, rates, seed, got seed=3"),
+        (
+            ("--override", "seed=3"),
+            "the rows and --seeds decide spam, attention, context, rates, variant, seed, got seed=3",
+        ),
+        (("--override", "variant=one-head"), "rates, variant, seed, got variant=one-head"),
+        (("--workers", "-1"), "argument --workers: expected 0 or more, got -1"),
         (("--rows", "r18"), "expected rows out of r50, "),
         (("--seeds", "-1"), "seed must be at least 0, got -1"),
         (("--seeds", "one"), "invalid int value: 'one'"),
@@ -190,7 +233,3 @@ def test_missing_data_is_one_line_not_one_a_row(refused, words, pretend, tmp_pat
     line = refused(script, *words("table2", **{"data-root": tmp_path / "none"}))
     assert f"expected the data set's folder {tmp_path / 'none'}" in line
     assert not pretend
-
-
-def test_table_3_is_left_to_the_test_server(refused):
-    assert "invalid choice: 'table3'" in refused(script, "table3", "--recipe", "cityscapes")

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from spacemeshlab.tables import Summary, difference, student_t
+from spacemeshlab.results import Summary, difference, student_t
 from spacemeshlab.testing import check_changed_fields, check_paired_difference
 from spacemeshlab.testing.ablations import naive_paired_difference
 
