@@ -5,8 +5,9 @@ start``; its machines need this checkout at the same commit, and the folders of 
 paths, the latter two on a disk that they share. A task that finds it otherwise says so in one line.
 
 A run gets ``devices`` GPUs, or its share of the CPU cores (fewer threads may change the last bits of sums, as another
-machine may). It trains in its worker's own process, which ends with it: what kills a worker kills its run, and leaves
-no process behind that goes on training. Ray then starts the run again, and it goes on from its last checkpoint.
+machine may; its main memory is counted with Ray's part in it, less than 0.1 GiB). It trains in its worker's own
+process, which ends with it: what kills a worker kills its run, and leaves no process behind that goes on training. Ray
+then starts the run again, and it goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import platform
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections import deque
@@ -42,7 +44,6 @@ _ENVIRONMENT = {
 }
 _QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
 _STORE_BYTES = 80 * 2**20  # Ray's least: results go through files
-_ATTEMPTS = 3
 _SAVE_SECONDS, _LOCK_SECONDS, _POLL_SECONDS = 600, 60, 0.5
 
 
@@ -79,10 +80,10 @@ def side_by_side(
                 while waiting or going:
                     while waiting and len(going) < at_once:
                         job = waiting.popleft()
-                        if left(job, base, places):
-                            going[start.remote(job, base, places, marks, commit(), sys.argv)] = job
+                        if (ended := _without_worker(job, base, places)) is not None:
+                            yield job, ended
                         else:
-                            yield job, DONE
+                            going[start.remote(job, base, places, marks, commit(), sys.argv)] = job
                     for task in ray.wait([*going], timeout=_POLL_SECONDS)[0] if going else ():
                         yield going.pop(task), _answer(ray, task)
                     if stop.signal:
@@ -134,27 +135,26 @@ def _start(ray: ModuleType, devices: int, workers: int, address: str | None) -> 
     gpus = torch.cuda.device_count()
     at_once, cpus, each = share([(torch.get_num_threads(), gpus)], devices, workers)
     here = {"num_cpus": at_once * cpus, "num_gpus": gpus, "_node_ip_address": "127.0.0.1", "include_dashboard": False}
-    for attempt in range(_ATTEMPTS):
-        try:
-            ray.init(**here, object_store_memory=_STORE_BYTES, **_QUIET)
-            break
-        except Exception as error:  # it gives its parts fifteen seconds each, which a busy machine may not have
-            ray.shutdown()
-            if attempt + 1 == _ATTEMPTS:
-                raise UserError(
-                    f"expected Ray to start here, found that it does not ({_first_line(error)}): try again when the "
-                    "machine is less busy, or leave --workers out"
-                ) from error
+    try:
+        ray.init("local", **here, object_store_memory=_STORE_BYTES, **_QUIET)
+    except Exception as error:  # it gives its parts fifteen seconds each, which a busy machine may not have
+        raise UserError(
+            f"expected Ray to start, found that it does not ({_first_line(error)}): give the same command again when "
+            "this machine is less busy, or leave --workers out"
+        ) from error
     return at_once, cpus, each
 
 
 def _join(ray: ModuleType, devices: int, workers: int, address: str) -> tuple[int, int, int]:
     try:
-        ray.init(address=address, **_QUIET)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address != "auto":  # Ray itself would try for many minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address, **_QUIET)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(
-            f"expected a Ray cluster at {address}, found none that takes this machine ({_first_line(error)}): "
-            "ray start --address HOST:PORT joins one, ray start --head makes one"
+            f"expected a Ray cluster at {address} that this machine is part of, found none ({_first_line(error)}): "
+            "ray start --address HOST:PORT joins one; one with a token wants RAY_AUTH_MODE=token"
         ) from None
     found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return share([(int(one.get("CPU", 0)), int(one.get("GPU", 0))) for one in found], devices, workers)
@@ -162,6 +162,14 @@ def _join(ray: ModuleType, devices: int, workers: int, address: str) -> tuple[in
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
+
+
+def _without_worker(job: Job, base: Recipe, places: Places) -> str | UserError | None:
+    """How a job ends that needs no worker, or None."""
+    try:
+        return None if left(job, base, places) else DONE
+    except UserError as error:
+        return error
 
 
 def _mark(places: Places) -> list[Path]:

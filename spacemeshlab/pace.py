@@ -67,18 +67,19 @@ def steps(baseline: Mapping[str, Mapping[int, float]], ours: Mapping[str, Mappin
 
 
 def verdict(differences: Sequence[Mapping[str, Mapping[int, float]]]) -> str:
-    """What :func:`steps` of several seeds say at their ends, in words; nothing where the seeds disagree.
+    """What :func:`steps` of several seeds say at their ends, in words, and how many seeds are on which side.
 
-    A score that is lower with a training loss that is higher: it learns more slowly. Lower with a loss that is not: it
-    generalises worse.
+    A score that is lower with a training loss that is higher: it learns more slowly. Lower with a loss that is lower,
+    too: it generalises worse. Nothing is said where the seeds disagree; and three that agree are no proof either.
     """
-    loss, score = (
-        _sign(one[name][max(one[name])] for one in differences if one[name]) for name in ("loss", "val_miou")
-    )
-    if score is None or loss is None:
-        return "the seeds disagree"
-    words = "scores higher" if score > 0 else "learns more slowly" if loss > 0 else "generalises worse"
-    return f"{words} ({len(differences)} {'seed' if len(differences) == 1 else 'seeds, all alike'})"
+    loss, score = ([one[name][max(one[name])] for one in differences if one[name]] for name in ("loss", "val_miou"))
+    lower, higher = sum(value < 0 for value in loss), sum(value > 0 for value in score)
+    words = "the seeds disagree"
+    if score and higher == len(score):
+        words = "scores higher"
+    elif score and not higher and 0 not in score and lower in (0, len(loss)):
+        words = "generalises worse" if lower else "learns more slowly"
+    return f"{words}: training loss lower in {lower} of {len(loss)} seeds, mIoU higher in {higher} of {len(score)}"
 
 
 def compare(pairs: Iterable[tuple[str, str]], curves: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -93,12 +94,6 @@ def compare(pairs: Iterable[tuple[str, str]], curves: Mapping[str, Any]) -> list
         step = {"baseline": one, "ours": other} | steps(curves[one], curves[other])
         kinds.setdefault(other.rpartition("-seed")[0] or other, []).append(step)
     return [{"network": kind, "verdict": verdict(found), "steps": found} for kind, found in kinds.items()]
-
-
-def _sign(values: Iterable[float]) -> int | None:
-    """1 or -1 if all values are on that side of zero, else None."""
-    signs = {(value > 0) - (value < 0) for value in values}
-    return signs.pop() if len(signs) == 1 and signs != {0} else None
 
 
 def learning_rates(run_dirs: Iterable[str | Path]) -> list[dict[str, Any]]:

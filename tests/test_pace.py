@@ -51,12 +51,28 @@ def test_steps_are_ours_minus_the_baselines_where_both_were_measured():
 @pytest.mark.parametrize(
     ("differences", "words"),
     [
-        ([at_end(0.2, -0.01)], "learns more slowly (1 seed)"),
-        ([at_end(-0.2, -0.01), at_end(-0.1, -0.02)], "generalises worse (2 seeds, all alike)"),
-        ([at_end(0.2, 0.01), at_end(0.1, 0.02)], "scores higher (2 seeds, all alike)"),
-        ([at_end(0.2, -0.01), at_end(-0.1, -0.02)], "the seeds disagree"),
-        ([at_end(0.2, -0.01), at_end(0.2, 0.02)], "the seeds disagree"),
-        ([at_end(0.2, 0.0)], "the seeds disagree"),
+        ([at_end(0.2, -0.01)], "learns more slowly: training loss lower in 0 of 1 seeds, mIoU higher in 0 of 1"),
+        (
+            [at_end(-0.2, -0.01), at_end(-0.1, -0.02)],
+            "generalises worse: training loss lower in 2 of 2 seeds, mIoU higher in 0 of 2",
+        ),
+        (
+            [at_end(0.2, 0.01), at_end(-0.1, 0.02)],
+            "scores higher: training loss lower in 1 of 2 seeds, mIoU higher in 2 of 2",
+        ),
+        (
+            [at_end(0.2, -0.01), at_end(-0.1, -0.02)],
+            "the seeds disagree: training loss lower in 1 of 2 seeds, mIoU higher in 0 of 2",
+        ),
+        (
+            [at_end(0.2, -0.01), at_end(0.2, 0.02)],
+            "the seeds disagree: training loss lower in 0 of 2 seeds, mIoU higher in 1 of 2",
+        ),
+        ([at_end(0.2, 0.0)], "the seeds disagree: training loss lower in 0 of 1 seeds, mIoU higher in 0 of 1"),
+        (
+            [{"loss": {100: 1.0}, "val_miou": {}}],
+            "the seeds disagree: training loss lower in 0 of 1 seeds, mIoU higher in 0 of 0",
+        ),
     ],
 )
 def test_a_verdict_needs_all_seeds_on_one_side(differences, words):
@@ -68,10 +84,16 @@ def test_pairs_are_gathered_by_what_they_are_without_their_seed():
     curves |= {"b-seed0": at_end(2.0, 0.4), "b-seed1": at_end(1.5, 0.3), "c-seed0": at_end(0.9, 0.6)}
     pairs = [("a-seed0", "b-seed0"), ("a-seed1", "b-seed1"), ("a-seed0", "c-seed0")]
     slower, better = compare(pairs, curves)
-    assert (slower["network"], slower["verdict"]) == ("b", "learns more slowly (2 seeds, all alike)")
+    assert (slower["network"], slower["verdict"]) == (
+        "b",
+        "learns more slowly: training loss lower in 0 of 2 seeds, mIoU higher in 0 of 2",
+    )
     assert [step["loss"][200] for step in slower["steps"]] == [1.0, 0.5]
     assert [step["baseline"] for step in slower["steps"]] == ["a-seed0", "a-seed1"]
-    assert (better["network"], better["verdict"]) == ("c", "scores higher (1 seed)")
+    assert (better["network"], better["verdict"]) == (
+        "c",
+        "scores higher: training loss lower in 1 of 1 seeds, mIoU higher in 1 of 1",
+    )
 
 
 def test_twins_differ_in_their_network_alone():
