@@ -14,7 +14,7 @@ def fingerprint(files: Iterable[tuple[Path, Path | None]]) -> str:
     images would take minutes to read where the data are large; an image that was encoded again has another size.
 
     Args:
-        files: (image, label) paths, as :attr:`SegmentationDataset.files <spacemeshlab.data.SegmentationDataset>`.
+        files: (image, label) paths, as ``files`` of a :class:`~spacemeshlab.data.dataset.SegmentationDataset`.
     """
     digest = hashlib.sha256()
     for image, label in files:
