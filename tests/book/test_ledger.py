@@ -16,6 +16,7 @@ import yaml
 from bs4 import BeautifulSoup
 from nbformat import v4
 from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from spacemeshlab.arguments import Parser
 from spacemeshlab.errors import UserError
@@ -289,5 +290,6 @@ def build(book: Path) -> BeautifulSoup:
     }
     settings |= {"nb_execution_mode": "off", "html_theme": "basic", "exclude_patterns": ["out"]}
     out = book / "out"
-    Sphinx(book, None, out, out, "html", confoverrides=settings, status=None).build()
+    with patch_docutils(), docutils_namespace():  # or the next application finds what this one registered
+        Sphinx(book, None, out, out, "html", confoverrides=settings, status=None).build()
     return BeautifulSoup((out / "book" / "ledger.html").read_text(encoding="utf-8"), "html.parser")

@@ -151,7 +151,7 @@ def build(tmp_path):
 
     (tmp_path / "conf.py").write_text(
         f"import sys\nsys.path.insert(0, {str(ROOT / 'book' / '_extensions')!r})\n"
-        "extensions = ['myst_parser', 'measured']\nmyst_enable_extensions = ['colon_fence']\n"
+        "extensions = ['myst_nb', 'measured']\nmyst_enable_extensions = ['colon_fence']\nnb_execution_mode = 'off'\n"
     )
     options = ":recipe: camvid-small\n:rows: r101, r101-spam\n:against: above\n"
     (tmp_path / "index.md").write_text(f"# Table\n\n:::{{measured}} 1\n{options}:::\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
 from torch import nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -364,7 +365,8 @@ def build(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str
         "source_suffix": {".md": "markdown"},  # Sphinx's default is one dictionary, which other builds have filled
     }
     out = folder / "out"
-    Sphinx(folder, None, out, out, "html", confoverrides=settings, status=None, warning=said).build()
+    with patch_docutils(), docutils_namespace():  # or the next application finds what this one registered
+        Sphinx(folder, None, out, out, "html", confoverrides=settings, status=None, warning=said).build()
     return (out / "index.html").read_text(encoding="utf-8"), said.getvalue()
 
 
