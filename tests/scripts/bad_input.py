@@ -186,14 +186,14 @@ class Place:
         return ["toycity", *places, *SMALL, *overrides]
 
     def evaluate(self, *options: object, run: Path | None = None, data: Path | None = None) -> list[object]:
-        return [run or self._sound("evaluate"), "--data-root", data or self.data(), *options]
+        return [run or self._sound("spacemeshlab.scoring"), "--data-root", data or self.data(), *options]
 
     def predict(self, *images: object, run: Path | None = None) -> list[object]:
         return [run or self._sound("predict"), *images, "--out", self.path / "out"]
 
-    def _sound(self, script: str) -> Path:
+    def _sound(self, module: str) -> Path:
         """A run with nothing wrong, whose network is loaded once for all cases: a second each otherwise."""
-        self.patch.setattr(f"{script}.load_network", lambda *_: _load(self.finished))
+        self.patch.setattr(f"{module}.load_network", lambda *_: _load(self.finished))
         return self.run("recipe.json")
 
     def archive(self, change: Callable[[dict[str, bytes]], Any]) -> list[object]:
