@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from spacemeshlab import crosscheck, diagnosis, pace, reach
 from spacemeshlab.arguments import Parser
-from spacemeshlab.checkpoint import read_origin, write_atomically
+from spacemeshlab.checkpoint import read_origin
 from spacemeshlab.data import open_dataset
 from spacemeshlab.data.loaders import train_loader
 from spacemeshlab.data.transforms import eval_transform, train_transform
 from spacemeshlab.errors import UserError, exit_codes
 from spacemeshlab.predict import TrainedNetwork, load_network
 from spacemeshlab.provenance import origin
+from spacemeshlab.records import plain, write_record
 
 LOOPED = 4  # images that the loop predicts, too
 
@@ -41,9 +41,9 @@ def main() -> None:
         print(_table(name, found), flush=True)
     result["pairs"] = pace.compare(pairs, curves)
     print("\n".join(f"{one['network']}: {one['verdict']}" for one in result["pairs"]))
-    result = _plain(result | {"learning_rates": rates, "diagnosed": origin()})
-    write_atomically(arguments.out, lambda draft: draft.write_text(json.dumps(result, indent=1) + "\n"))
-    print(json.dumps(result))
+    result |= {"learning_rates": rates, "diagnosed": origin()}
+    write_record(arguments.out, result)
+    print(json.dumps(plain(result)))
 
 
 def _finished(folder: Path) -> TrainedNetwork:
@@ -103,17 +103,6 @@ def _table(name: str, found: dict[str, Any]) -> str:
         f"  taps: {found['reach']['trained']:.0%} trained, {found['reach']['surprised']:.0%} used by testing alone"
     )
     return "\n".join(lines + [f"  ! {said}" for said in found["findings"]])
-
-
-def _plain(values: Any) -> Any:
-    """Ready for JSON: five digits, and no NaN, which is no JSON."""
-    if isinstance(values, dict):
-        return {str(key): _plain(one) for key, one in values.items()}
-    if isinstance(values, list | tuple):
-        return [_plain(one) for one in values]
-    if isinstance(values, float):
-        return float(f"{values:.5g}") if math.isfinite(values) else None
-    return values
 
 
 def _arguments() -> argparse.Namespace:

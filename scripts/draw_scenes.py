@@ -11,8 +11,6 @@ many. Of several pairs of runs, a pair a seed, the mean difference counts; the f
 from __future__ import annotations
 
 import argparse
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from spacemeshlab.errors import UserError, exit_codes
 from spacemeshlab.evaluate import describe, protocol
 from spacemeshlab.predict import TrainedNetwork, load_network
 from spacemeshlab.provenance import origin
+from spacemeshlab.records import write_record
 from spacemeshlab.viz import class_legend, colourise
 
 QUARTERS = 4
@@ -64,7 +63,7 @@ def main() -> None:
     record |= {"image_miou": dict(zip(SIDES, scores.mean(0).tolist(), strict=True))}
     record |= {"protocol": describe("val", **protocol(recipe, tta=False)), "data": fingerprint(dataset.files)}
     record["runs"] = {side: _origins(arguments.runs[k::2], networks[k::2]) for k, side in enumerate(SIDES)}
-    write_atomically(arguments.origin, lambda draft: draft.write_text(_json(record | {"drawn": origin()})))
+    write_record(arguments.origin, record | {"drawn": origin()})
     print(f"done: {arguments.out} and {arguments.origin}")
 
 
@@ -114,13 +113,6 @@ def _origins(folders: list[Path], networks: list[TrainedNetwork]) -> list[dict[s
     """Where runs come from."""
     each = zip(folders, networks, strict=True)
     return [{"seed": one.recipe.seed, "iteration": one.iteration, **read_origin(folder)} for folder, one in each]
-
-
-def _json(record: dict[str, Any]) -> str:
-    """With six digits, null for NaN, and a row of numbers on a line."""
-    plain = {"parse_float": lambda digits: round(float(digits), 6), "parse_constant": lambda _: None}  # no NaN
-    text = json.dumps(json.loads(json.dumps(record), **plain), indent=2)
-    return re.sub(r"\[[^][{}]*\]", lambda match: " ".join(match[0].split()), text) + "\n"
 
 
 def _arguments() -> argparse.Namespace:

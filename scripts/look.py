@@ -6,9 +6,6 @@ python scripts/look.py TITLE=RUN_DIR ... --data-root DIR --result FILE [--things
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import re
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,7 +15,7 @@ from torch import Tensor
 
 from spacemeshlab import analysis, metrics
 from spacemeshlab.arguments import Parser
-from spacemeshlab.checkpoint import read_origin, write_atomically
+from spacemeshlab.checkpoint import read_origin
 from spacemeshlab.data import SegmentationDataset, open_dataset
 from spacemeshlab.data.labels import IGNORE_INDEX
 from spacemeshlab.data.transforms import eval_transform
@@ -28,6 +25,7 @@ from spacemeshlab.models.fuse import inference_copy
 from spacemeshlab.pairs import look_at_pairs
 from spacemeshlab.predict import TrainedNetwork, load_network
 from spacemeshlab.provenance import origin
+from spacemeshlab.records import write_record
 from spacemeshlab.views import predict_logits
 
 RADII = (1, 3, 8)  # pixels from a border
@@ -54,9 +52,7 @@ def main() -> None:
             found["pairs"] = look_at_pairs(one, dataset, arguments.every, arguments.ablate)
         result["networks"][title] = found
         print(f"{title}: mIoU {100 * found['miou']:.1f} %")
-    text = json.dumps(_plain(result | {"looked": origin()}), indent=2)
-    text = re.sub(r"\[[^][{}]*\]", lambda match: " ".join(match[0].split()), text)  # a row of numbers is a line
-    write_atomically(arguments.result, lambda draft: draft.write_text(text + "\n"))
+    write_record(arguments.result, result | {"looked": origin()})
     print(f"done: {arguments.result}")
 
 
@@ -108,17 +104,6 @@ def _ask(
         for k in classes:
             evidence[k].append(analysis.log_odds(logits, k).cpu())
     return found, evidence
-
-
-def _plain(values: Any) -> Any:
-    """Ready for JSON: six digits, and no NaN, which is no JSON."""
-    if isinstance(values, dict):
-        return {key: _plain(one) for key, one in values.items()}
-    if isinstance(values, list | tuple):
-        return [_plain(one) for one in values]
-    if isinstance(values, float):
-        return None if math.isnan(values) else round(values, 6)
-    return values
 
 
 def _named(word: str) -> tuple[str, Path]:

@@ -24,9 +24,9 @@ from spacemeshlab.arguments import Parser
 from spacemeshlab.cluster import side_by_side
 from spacemeshlab.errors import UserError, exit_codes
 from spacemeshlab.recipe import RECIPES, get_recipe
-from spacemeshlab.reproduce import Places, check_data, choose, jobs, one_after_the_other
+from spacemeshlab.reproduce import Places, check_data, jobs, one_after_the_other
 from spacemeshlab.results import compare
-from spacemeshlab.tables import TABLES
+from spacemeshlab.tables import TABLES, choose
 
 ROOT = Path(__file__).parents[1]
 DECIDED_BY_ROWS = ("spam", "attention", "context", "rates", "variant", "seed")

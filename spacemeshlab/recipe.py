@@ -266,7 +266,7 @@ RECIPES: dict[str, Recipe] = {
         workers=1,
         validate_every=200,
     ),
-    # whole tables on a CPU: a row and a seed take ten to fifteen minutes of one core (Zen 4, which computes bfloat16)
+    # whole tables on a CPU; one that computes bfloat16 takes a quarter of an hour of one core for a row and a seed
     "camvid-small": dataclasses.replace(
         _CITYSCAPES,
         name="camvid-small",

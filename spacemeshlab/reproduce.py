@@ -58,15 +58,6 @@ Ended = tuple[Job, str | UserError]
 """A job that has ended, and what was done or why it failed."""
 
 
-def choose(rows: tuple[Row, ...], names: list[str] | None) -> list[Row]:
-    """The rows called ``names``, all of them without names."""
-    known = {row.name: row for row in rows}
-    for name in names or []:
-        if name not in known:
-            raise UserError(f"expected rows out of {', '.join(known)}; got {name!r}: choose some of these")
-    return [known[name] for name in dict.fromkeys(names or known)]
-
-
 def jobs(rows: Iterable[Row], base: Recipe, seeds: Iterable[int]) -> list[Job]:
     """The training runs that these rows need, seed by seed, so that whole tables come early."""
     found: dict[str, Job] = {}

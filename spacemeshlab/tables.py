@@ -7,10 +7,12 @@ Scores in per cent.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from spacemeshlab.checkpoint import RunDirectory
+from spacemeshlab.errors import UserError
 from spacemeshlab.recipe import Recipe
 
 BASELINE = ("spam=false", "attention=true", "context=aspp")  # without SpaM there is nothing for attention to change
@@ -131,6 +133,19 @@ QUOTED: tuple[Quoted, ...] = (
     Quoted(4, "SpyGR", "li2020spygr", 52.8),
 )
 """The rows of tables 3 and 4 that are others', as the paper prints them."""
+
+
+def choose(rows: Iterable[Row], names: Iterable[str] | None) -> list[Row]:
+    """The rows called ``names``, in that order; all of them without names.
+
+    Raises:
+        UserError: a name that no row has; lists those that there are.
+    """
+    known = {row.name: row for row in rows}
+    for name in names or []:
+        if name not in known:
+            raise UserError(f"expected rows out of {', '.join(known)}; got {name!r}: choose some of these")
+    return [known[name] for name in dict.fromkeys(names or known)]
 
 
 def run_name(recipe: Recipe) -> str:

@@ -18,7 +18,7 @@ ENTRY = parse_file(str(ROOT / "book" / "references.bib")).entries["kim2021spacem
 REQUIRED = {"": ("cff-version", "message", "title", "authors"), "reference": ("type", "title", "authors")}
 KNOWN = {
     "": {*REQUIRED[""], "type", "version", "abstract", "license", "keywords", "references"},
-    "reference": {*REQUIRED["reference"], "year", "conference", "identifiers", "url"},
+    "reference": {*REQUIRED["reference"], "year", "identifiers", "url"},
 }
 
 

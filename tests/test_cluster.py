@@ -24,9 +24,9 @@ from spacemeshlab.cluster import share
 from spacemeshlab.errors import UserError
 from spacemeshlab.provenance import commit
 from spacemeshlab.recipe import RECIPES, get_recipe
-from spacemeshlab.reproduce import Job, Places, choose, jobs, run
+from spacemeshlab.reproduce import Job, Places, jobs, run
 from spacemeshlab.results import compare
-from spacemeshlab.tables import TABLE_1
+from spacemeshlab.tables import TABLE_1, choose
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "reproduce.py"
 TINY = ("crop=32x64", "batch_size=2", "iterations=8", "validate_every=4", "scale=1")

@@ -13,7 +13,7 @@ import pytest
 from spacemeshlab import reproduce as module
 from spacemeshlab.errors import UserError
 from spacemeshlab.recipe import RECIPES
-from spacemeshlab.reproduce import Job, Places, choose, in_a_process, jobs, one_after_the_other
+from spacemeshlab.reproduce import Job, Places, in_a_process, jobs, one_after_the_other
 from spacemeshlab.tables import ABLATIONS, TABLE_1, TABLE_2, TABLE_4, run_name
 
 CITYSCAPES, TOY = RECIPES["cityscapes"], RECIPES["toycity"]
@@ -68,12 +68,6 @@ def test_runs_of_one_seed_differ_in_the_network_only(rows):
     rest = [{key: value for key, value in recipe.items() if key not in network} for recipe in recipes]
     assert all(one == rest[0] for one in rest)
     assert rest[0]["seed"] == 3
-
-
-def test_unknown_rows_are_refused_with_the_list_of_those_that_exist():
-    with pytest.raises(UserError, match=r"expected rows out of r50, r50-spam, .*; got 'r18': choose some of these"):
-        choose(TABLE_1, ["r50", "r18"])
-    assert [row.name for row in choose(TABLE_1, ["r101", "r50", "r101"])] == ["r101", "r50"]
 
 
 def test_a_process_hands_back_what_was_done_and_has_a_number_of_its_own(forked, places):

@@ -7,9 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from spacemeshlab.errors import UserError
 from spacemeshlab.models.variants import VARIANTS
 from spacemeshlab.recipe import RECIPES
-from spacemeshlab.tables import ABLATIONS, QUOTED, TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLES, identity, run_name
+from spacemeshlab.tables import (
+    ABLATIONS,
+    QUOTED,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    TABLES,
+    choose,
+    identity,
+    run_name,
+)
 
 BIBLIOGRAPHY = Path(__file__).parents[1] / "book" / "references.bib"
 TOY, CITYSCAPES = RECIPES["toycity"], RECIPES["cityscapes"]
@@ -103,3 +115,9 @@ def test_what_a_network_does_not_have_makes_no_other_experiment():
     assert identity(plain) == identity(plain.override(["seed=5", "workers=3", "validate_every=7", "cache=true"]))
     assert identity(TOY.override(["attention=false"])) != identity(TOY)
     assert identity(TOY.override(["rates=1-9"])) != identity(TOY)
+
+
+def test_unknown_rows_are_refused_with_the_list_of_those_that_exist():
+    with pytest.raises(UserError, match=r"expected rows out of r50, r50-spam, .*; got 'r18': choose some of these"):
+        choose(TABLE_1, ["r50", "r18"])
+    assert [row.name for row in choose(TABLE_1, ["r101", "r50", "r101"])] == ["r101", "r50"]

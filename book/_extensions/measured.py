@@ -27,7 +27,7 @@ from spacemeshlab import results
 from spacemeshlab.data import DATASETS
 from spacemeshlab.errors import UserError
 from spacemeshlab.recipe import Recipe, get_recipe
-from spacemeshlab.tables import TABLES, Row
+from spacemeshlab.tables import TABLES, Row, choose
 
 NOT_RUN, NOTHING = "*not run*", "–"
 PLUS_MINUS = "\u00a0±\u00a0"  # a number and its noise stay on one line
@@ -53,7 +53,7 @@ class Measured(Table):
             recipe = get_recipe(self.options.get("recipe", ""), self.options.get("overrides", ()))
             folder = Path(self.env.srcdir, "book", "results", recipe.name)
             there = together(self.arguments[0].split())
-            rows = choose(there, self.options.get("rows", []))
+            rows = choose(there.values(), self.options.get("rows"))
             found = {name: results.measured(row, recipe, folder) for name, row in there.items()}
             if classes := self.options.get("classes"):
                 head, lines = by_class(rows, found, known(recipe, classes))
@@ -75,14 +75,6 @@ def together(tables: Sequence[str]) -> dict[str, Row]:
     return there
 
 
-def choose(there: Mapping[str, Row], names: Sequence[str]) -> dict[str, Row]:
-    """Those called ``names``, in their order; all of them without names."""
-    for name in names:
-        if name not in there:
-            raise UserError(f"expected rows out of {', '.join(there)}, found {name!r}: mend the name")
-    return {name: there[name] for name in names or there}
-
-
 def known(recipe: Recipe, classes: Sequence[str]) -> Sequence[str]:
     there = DATASETS[recipe.dataset].labels.classes
     for name in classes:
@@ -91,12 +83,13 @@ def known(recipe: Recipe, classes: Sequence[str]) -> Sequence[str]:
     return classes
 
 
-def by_row(rows: Mapping[str, Row], found: Found, against: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def by_row(rows: Sequence[Row], found: Found, against: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Head and lines: the paper's score, ours, a paired step for each of ``against``, and what it cost."""
     heads = {"own": "Step", "above": "From the row above"}
     steps = [heads.get(one) or f"From `{one}`" for one in against]
     lines, above = [], ""
-    for name, row in rows.items():
+    for row in rows:
+        name = row.name
         others = [{"own": row.against, "above": above}.get(one, one) for one in against]
         cells = [step(found, name, other) for other in others]
         score = str(results.summarise(found[name])).replace("not run", NOT_RUN)
@@ -106,11 +99,11 @@ def by_row(rows: Mapping[str, Row], found: Found, against: Sequence[str]) -> tup
     return ["Row", "Paper", "Measured", *steps, "Minutes", "GiB", "Weights, M"], lines
 
 
-def by_class(rows: Mapping[str, Row], found: Found, classes: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def by_class(rows: Sequence[Row], found: Found, classes: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Head and lines: the IoU of each class in per cent, mean and standard deviation over the seeds."""
     lines = []
-    for name, row in rows.items():
-        seeds, each = len(found[name]), results.by_class(found[name], classes).values()
+    for row in rows:
+        seeds, each = len(found[row.name]), results.by_class(found[row.name], classes).values()
         cells = [spread(one, seeds) if seeds else NOT_RUN for one in each]
         lines.append([label(row), str(seeds), *cells])
     return ["Row", "Seeds", *classes], lines

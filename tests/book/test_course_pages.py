@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib
 import os
 import re
 import shlex
@@ -20,7 +19,6 @@ import torch
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
-from spacemeshlab.arguments import Parser
 from spacemeshlab.course import feedback, grade, gradebook, judge, notebook
 from spacemeshlab.course.assignment import identity, read_assignments
 from spacemeshlab.course.hostile import solved
@@ -56,33 +54,6 @@ def rows(page: str, first: str) -> list[list[str]]:
 
 def plain(cell: str) -> str:
     return re.sub(r"[`*]", "", cell)
-
-
-class Understood(BaseException):
-    """A parser had no objection; nothing is run."""
-
-    def __init__(self, found: object) -> None:
-        self.found = found
-
-
-@pytest.fixture
-def parse(monkeypatch):
-    """``parse(script, words)`` is what the script's own parser makes of the words."""
-    real = Parser.parse_args
-
-    def stop(self, *given):
-        raise Understood(real(self, *given))
-
-    monkeypatch.setattr(Parser, "parse_args", stop)
-
-    def run(script: str, words: list[str]) -> object:
-        module = importlib.import_module(Path(script).stem)
-        monkeypatch.setattr(sys, "argv", [script, *words])
-        with pytest.raises(Understood) as understood:
-            module.main()
-        return understood.value.found
-
-    return run
 
 
 @pytest.mark.parametrize("name", PAGES)

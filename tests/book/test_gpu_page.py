@@ -17,12 +17,10 @@ from cityscapesscripts.download import downloader
 from IPython.core.inputtransformer2 import TransformerManager
 from torch.distributed.run import get_args_parser
 
-from spacemeshlab.arguments import Parser
 from spacemeshlab.preflight import GIB, bytes_kept
 from spacemeshlab.recipe import get_recipe
-from spacemeshlab.reproduce import choose
 from spacemeshlab.step import build_network
-from spacemeshlab.tables import TABLES
+from spacemeshlab.tables import TABLES, choose
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {name: (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8") for name in ("gpu", "eight-gpus")}
@@ -34,36 +32,6 @@ LINES += re.findall(r"`(?:\.venv/bin/)?(python scripts/[^`]+)`", ALL)
 COMMANDS = [line for line in LINES if re.search(r"scripts/\w+\.(py|slurm)", line) and "hosted.py" not in line]
 CLASSES = {"camvid": 11, "pascal-context": 59, "cityscapes": 19}
 ROWS = re.findall(r"^\| `([\w-]+)` \| `([\w-]+)` \|(.*)\|$", PAGE, flags=re.MULTILINE)
-
-
-class Understood(BaseException):
-    """A parser had no objection; nothing is run."""
-
-    def __init__(self, found: object) -> None:
-        self.found = found
-
-
-@pytest.fixture
-def parse(monkeypatch):
-    """``parse(script, words)`` is what the script's own parser makes of the words."""
-
-    def stop_after(method):
-        def parse(self, *given):
-            raise Understood(method(self, *given))
-
-        return parse
-
-    for name in ("parse_args", "parse_intermixed_args"):
-        monkeypatch.setattr(Parser, name, stop_after(getattr(Parser, name)))
-
-    def run(script: str, words: list[str]) -> object:
-        module = importlib.import_module(Path(script).stem)
-        monkeypatch.setattr(sys, "argv", [script, *words])
-        with pytest.raises(Understood) as understood:
-            module.main()
-        return understood.value.found
-
-    return run
 
 
 def words(line: str) -> list[str]:

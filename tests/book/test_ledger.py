@@ -18,7 +18,6 @@ from nbformat import v4
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from spacemeshlab.arguments import Parser
 from spacemeshlab.errors import UserError
 from spacemeshlab.recipe import RECIPES, get_recipe
 from spacemeshlab.tables import QUOTED, TABLES
@@ -37,39 +36,6 @@ CLAIM = {
     **{"claim": "SpaM helps.", "status": "not run", "test": {"cell": {"chapter": "09-x", "prints": "1,296 in all"}}},
 }
 STEP = {"step": {"table": 1, "row": "r101-spam", "recipe": "toycity"}}
-
-
-class Understood(BaseException):
-    """A parser had no objection; nothing is run."""
-
-    def __init__(self, found: object) -> None:
-        self.found = found
-
-
-@pytest.fixture
-def parse(monkeypatch):
-    """``parse(command)`` is what the script's own parser makes of it."""
-
-    def stop_after(method):
-        def parse(self, *given):
-            raise Understood(method(self, *given))
-
-        return parse
-
-    for name in ("parse_args", "parse_intermixed_args"):
-        monkeypatch.setattr(Parser, name, stop_after(getattr(Parser, name)))
-
-    def run(command: str) -> object:
-        python, script, *words = shlex.split(command)
-        assert python in ("python", ".venv/bin/python")
-        assert script.startswith("scripts/")
-        monkeypatch.setattr(sys, "argv", [script, *words])
-        module = importlib.import_module(Path(script).stem)
-        with pytest.raises(Understood) as understood:
-            module.main()
-        return understood.value.found
-
-    return run
 
 
 @pytest.fixture
@@ -134,7 +100,10 @@ def test_a_command_of_an_entry_is_understood_and_makes_the_number_that_is_awaite
     (ours,) = [each.ours or {} for each in ENTRIES if each.id == name]
     made = set()
     for command in COMMANDS[name].split(" && "):
-        found = parse(command)
+        python, script, *words = shlex.split(command)
+        assert python in ("python", ".venv/bin/python")
+        assert script.startswith("scripts/")
+        found = parse(script, words)
         if getattr(found, "recipe", None):
             get_recipe(found.recipe, getattr(found, "overrides", None) or getattr(found, "override", []))
         if "reproduce.py" in command:

@@ -15,7 +15,7 @@ from scipy import stats
 from spacemeshlab.errors import UserError
 from spacemeshlab.evaluate import describe, protocol
 from spacemeshlab.recipe import get_recipe
-from spacemeshlab.tables import TABLES, run_name
+from spacemeshlab.tables import TABLES, choose, run_name
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "book" / "_extensions"))  # as Sphinx does with local extensions
@@ -48,10 +48,10 @@ def files(tmp_path):
 
 def lines(found, names, against=("own",)) -> dict[str, list[str]]:
     """A row's name -> its cells behind the label."""
-    chosen = measured.choose(ROWS, names)
+    chosen = choose(ROWS.values(), names)
     head, cells = measured.by_row(chosen, found, against)
     assert all(len(line) == len(head) for line in cells)
-    return {name: line[1:] for name, line in zip(chosen, cells, strict=True)}
+    return {row.name: line[1:] for row, line in zip(chosen, cells, strict=True)}
 
 
 @pytest.mark.parametrize(("recipe", "table", "row"), COMMITTED, ids=lambda part: getattr(part, "name", str(part)))
@@ -63,9 +63,8 @@ def test_a_measured_cell_is_the_mean_and_deviation_of_the_files_of_that_name(rec
     wanted = "*not run*" if not scores else f"{statistics.fmean(scores):.1f} (1 seed)"
     if len(scores) > 1:
         wanted = f"{statistics.fmean(scores):.1f} ± {statistics.stdev(scores):.1f} ({len(scores)} seeds)"
-    rows = {row.name: row}
     found = {row.name: measured.results.measured(row, base, folder), row.against: []}
-    assert measured.by_row(rows, found, ["own"])[1][0][1:3] == [f"{row.paper:.1f}", wanted]
+    assert measured.by_row([row], found, ["own"])[1][0][1:3] == [f"{row.paper:.1f}", wanted]
 
 
 def test_without_files_every_cell_says_so_and_the_papers_number_stays(files):
@@ -110,7 +109,7 @@ def test_what_an_older_file_does_not_say_stays_open(files):
 
 def test_classes_have_their_mean_and_deviation_and_undefined_ones_none(files):
     found = files(result("r101", 0, 0.4), result("r101", 1, 0.5))
-    head, cells = measured.by_class(measured.choose(ROWS, ["r101", "aspp"]), found, ["pole", "sign", "fence"])
+    head, cells = measured.by_class(choose(ROWS.values(), ["r101", "aspp"]), found, ["pole", "sign", "fence"])
     assert head == ["Row", "Seeds", "pole", "sign", "fence"]
     assert cells[0] == ["`r101` DeepLabV3+", "2", "22.5 ± 3.5", "–", "45.0 ± 7.1"]
     assert cells[1][1:] == ["0", *["*not run*"] * 3]
@@ -118,12 +117,12 @@ def test_classes_have_their_mean_and_deviation_and_undefined_ones_none(files):
 
 def test_a_class_that_one_seed_lacks_says_how_many_seeds_have_it(files):
     found = files(result("r101", 0, 0.4, iou={"pole": None}), result("r101", 1, 0.5, iou={"pole": 0.25}))
-    assert measured.by_class(measured.choose(ROWS, ["r101"]), found, ["pole"])[1][0][1:] == ["2", "25.0 (1 seed)"]
+    assert measured.by_class(choose(ROWS.values(), ["r101"]), found, ["pole"])[1][0][1:] == ["2", "25.0 (1 seed)"]
 
 
 def test_an_ablation_has_no_number_of_the_papers():
     rows = measured.together(["ablations"])
-    head, cells = measured.by_row(rows, {name: [] for name in rows}, ["own"])
+    head, cells = measured.by_row([*rows.values()], {name: [] for name in rows}, ["own"])
     numbers = {line[0].split("`")[1]: line[head.index("Paper")] for line in cells}
     assert numbers.pop("spacemeshlab") == "80.8"
     assert set(numbers.values()) == {"–"}
@@ -133,7 +132,6 @@ def test_an_ablation_has_no_number_of_the_papers():
     ("call", "line"),
     [
         (lambda: measured.together(["5"]), r"tables out of 1, 2, 3, 4, ablations, found '5'"),
-        (lambda: measured.choose(ROWS, ["r100"]), r"rows out of r50, .*, found 'r100'"),
         (lambda: measured.known(SMALL, ["lamp"]), r"classes out of sky, .*, found 'lamp'"),
         (lambda: measured.step({"r101": []}, "r101", "r18"), r"above or a row out of r101, found 'r18'"),
     ],
