@@ -1,5 +1,7 @@
 """CamVid as .jpg and as .png, and what damaged files look like to a user."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -136,3 +138,11 @@ def test_the_real_photographs_have_the_published_counts_and_values(shared_dir, s
         assert target.shape == (360, 480)
         seen |= set(target.unique().tolist())
     assert seen == {*range(11), 255}
+
+
+def test_the_real_validation_photographs_are_one_video_and_training_has_other_parts_of_it(shared_dir):
+    def videos(split):
+        return Counter(image.name.split("_")[0] for image, _ in CamVid(shared_dir / "data" / "camvid", split).files)
+
+    assert videos("val") == {"0016E5": 101}
+    assert videos("train") == {"0001TP": 62, "0006R0": 101, "0016E5": 204}

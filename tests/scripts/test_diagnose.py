@@ -54,7 +54,9 @@ def test_the_file_holds_everything_about_both_and_no_path(call, runs, toycity_di
     step = pair["steps"][0]["loss"]["100"]
     assert step == pytest.approx(ours["curve"]["loss"]["100"] - baseline["curve"]["loss"]["100"], abs=1e-3)
     assert [row["run"] for row in found["learning_rates"]] == ["ours-seed0"]
-    for word in ("baseline-seed0\n", "exchange 4, to_memo", "stem", "val_window", pair["verdict"]):
+    gain = ours["fit"]["val"]["miou"] - baseline["fit"]["val"]["miou"]
+    assert pair["differences"]["val_miou"] == {"seeds": 1, "mean": pytest.approx(gain, abs=1e-5), "margin": None}
+    for word in ("baseline-seed0\n", "exchange 4, to_memo", "stem", "val_window", f"{gain:+.4f}, noise unknown"):
         assert word in outcome.out
 
 
@@ -74,6 +76,13 @@ def test_an_unfinished_run_is_refused(refused, runs, toycity_dir, tmp_path):
     line = refused(script, runs / "baseline-seed0", half, "--data-root", toycity_dir, "--out", tmp_path / "x.json")
     assert re.search(r"expected a finished run .*half, found one at 5 of 10: train it", line)
     assert not (tmp_path / "x.json").exists()
+
+
+def test_a_run_without_its_log_is_refused_before_anything_is_measured(refused, runs, toycity_dir, tmp_path):
+    shutil.copytree(runs / "ours-seed0", tmp_path / "mute")
+    (tmp_path / "mute" / "metrics.jsonl").unlink()
+    words = (runs / "baseline-seed0", tmp_path / "mute", "--data-root", toycity_dir, "--out", tmp_path / "x.json")
+    assert re.search(r"expected a run's log in .*mute", refused(script, *words))
 
 
 def test_a_pair_that_saw_other_batches_is_refused(refused, runs, run_dir, toycity_dir, tmp_path):

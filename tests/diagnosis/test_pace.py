@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from spacemeshlab.diagnosis.pace import check_twins, curve, last_loss, learning_rates, steps
 from spacemeshlab.errors import UserError
-from spacemeshlab.pace import check_twins, compare, curve, learning_rates, steps, verdict
 from spacemeshlab.recipe import get_recipe
 
 
@@ -19,10 +19,6 @@ def write(folder, losses, scores, recipe=None):
     if recipe is not None:
         (folder / "recipe.json").write_text(json.dumps({"recipe": recipe.as_dict(), "origin": {}}))
     return folder
-
-
-def at_end(loss, score):
-    return {"loss": {100: 0.0, 200: loss}, "val_miou": {200: score}}
 
 
 def test_losses_are_averaged_over_windows_that_end_at_their_multiple(tmp_path):
@@ -48,52 +44,8 @@ def test_steps_are_ours_minus_the_baselines_where_both_were_measured():
     assert steps(baseline, ours) == {"loss": {100: -0.5, 200: 0.25}, "val_miou": {200: -0.25}}
 
 
-@pytest.mark.parametrize(
-    ("differences", "words"),
-    [
-        ([at_end(0.2, -0.01)], "learns more slowly: training loss lower in 0 of 1 seeds, mIoU higher in 0 of 1"),
-        (
-            [at_end(-0.2, -0.01), at_end(-0.1, -0.02)],
-            "generalises worse: training loss lower in 2 of 2 seeds, mIoU higher in 0 of 2",
-        ),
-        (
-            [at_end(0.2, 0.01), at_end(-0.1, 0.02)],
-            "scores higher: training loss lower in 1 of 2 seeds, mIoU higher in 2 of 2",
-        ),
-        (
-            [at_end(0.2, -0.01), at_end(-0.1, -0.02)],
-            "the seeds disagree: training loss lower in 1 of 2 seeds, mIoU higher in 0 of 2",
-        ),
-        (
-            [at_end(0.2, -0.01), at_end(0.2, 0.02)],
-            "the seeds disagree: training loss lower in 0 of 2 seeds, mIoU higher in 1 of 2",
-        ),
-        ([at_end(0.2, 0.0)], "the seeds disagree: training loss lower in 0 of 1 seeds, mIoU higher in 0 of 1"),
-        (
-            [{"loss": {100: 1.0}, "val_miou": {}}],
-            "the seeds disagree: training loss lower in 0 of 1 seeds, mIoU higher in 0 of 0",
-        ),
-    ],
-)
-def test_a_verdict_needs_all_seeds_on_one_side(differences, words):
-    assert verdict(differences) == words
-
-
-def test_pairs_are_gathered_by_what_they_are_without_their_seed():
-    curves = {f"a-seed{seed}": at_end(1.0, 0.5) for seed in (0, 1)}
-    curves |= {"b-seed0": at_end(2.0, 0.4), "b-seed1": at_end(1.5, 0.3), "c-seed0": at_end(0.9, 0.6)}
-    pairs = [("a-seed0", "b-seed0"), ("a-seed1", "b-seed1"), ("a-seed0", "c-seed0")]
-    slower, better = compare(pairs, curves)
-    assert (slower["network"], slower["verdict"]) == (
-        "b",
-        "learns more slowly: training loss lower in 0 of 2 seeds, mIoU higher in 0 of 2",
-    )
-    assert [step["loss"][200] for step in slower["steps"]] == [1.0, 0.5]
-    assert [step["baseline"] for step in slower["steps"]] == ["a-seed0", "a-seed1"]
-    assert (better["network"], better["verdict"]) == (
-        "c",
-        "scores higher: training loss lower in 1 of 1 seeds, mIoU higher in 1 of 1",
-    )
+def test_the_last_loss_is_that_of_the_last_window():
+    assert last_loss({"curve": {"loss": {100: 3.0, 300: 1.0, 200: 2.0}, "val_miou": {}}}) == 1.0
 
 
 def test_twins_differ_in_their_network_alone():

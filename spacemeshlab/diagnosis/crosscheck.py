@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spacemeshlab.data import SegmentationDataset
-from spacemeshlab.diagnosis import Batch, apart, gradients
+from spacemeshlab.diagnosis.signals import Batch, apart, gradients
 from spacemeshlab.evaluate import protocol
 from spacemeshlab.metrics import confusion_matrix, mean_iou
 from spacemeshlab.models.fuse import inference_copy

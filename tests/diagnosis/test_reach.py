@@ -10,9 +10,9 @@ import torch
 from spacemeshlab import SpaceMeshLab
 from spacemeshlab.data import open_dataset
 from spacemeshlab.data.transforms import eval_transform
+from spacemeshlab.diagnosis.reach import fit, map_size, reached, shares, silenced
 from spacemeshlab.evaluate import evaluate
 from spacemeshlab.metrics import iou, mean_iou
-from spacemeshlab.reach import fit, map_size, reached, shares, silenced
 from spacemeshlab.recipe import get_recipe
 
 RECIPE = get_recipe("toycity", ["scale=1"])

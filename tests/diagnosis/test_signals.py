@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from spacemeshlab import SpaceMeshLab
-from spacemeshlab.diagnosis import (
+from spacemeshlab.diagnosis.signals import (
     apart,
     dead_channels,
     examine,

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from spacemeshlab import SpaceMeshLab, crosscheck
+from spacemeshlab import SpaceMeshLab
 from spacemeshlab.data import open_dataset
 from spacemeshlab.data.transforms import eval_transform
+from spacemeshlab.diagnosis import crosscheck
 from spacemeshlab.models import meshgrid_conv
 from spacemeshlab.recipe import get_recipe
 

@@ -1,4 +1,4 @@
-"""Does a network learn more slowly than another, or generalise worse? Read from the logs of runs (chapter 15).
+"""Does a network learn more slowly than another, at its rate or at others? Read from the logs of runs (chapter 15).
 
 Runs of one recipe and one seed see the same batches in the same order. So their losses are compared step by step, and
 the luck of the batch falls out of the difference.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,7 +19,6 @@ from spacemeshlab.recipe import Recipe
 
 WINDOW = 100
 """Iterations whose losses are averaged: single ones jump."""
-
 
 MAY_DIFFER = ("name", "spam", "attention", "context", "rates", "variant", *RunDirectory.free)
 """Fields of a recipe that say what learns, or nothing; the others say from what and how."""
@@ -58,42 +57,18 @@ def curve(run_dir: str | Path, window: int = WINDOW) -> dict[str, dict[int, floa
     return {"loss": {end: fmean(values) for end, values in losses.items()}, "val_miou": scores}
 
 
+def last_loss(network: Mapping[str, Any]) -> float:
+    """The mean training loss of the last window, of something with a ``curve``."""
+    loss = network["curve"]["loss"]
+    return loss[max(loss)]
+
+
 def steps(baseline: Mapping[str, Mapping[int, float]], ours: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
     """``ours`` minus ``baseline`` at every iteration that both :func:`curve` s have."""
     return {
         name: {end: value - baseline[name][end] for end, value in ours[name].items() if end in baseline[name]}
         for name in ("loss", "val_miou")
     }
-
-
-def verdict(differences: Sequence[Mapping[str, Mapping[int, float]]]) -> str:
-    """What :func:`steps` of several seeds say at their ends, in words, and how many seeds are on which side.
-
-    A score that is lower with a training loss that is higher: it learns more slowly. Lower with a loss that is lower,
-    too: it generalises worse. Nothing is said where the seeds disagree; and three that agree are no proof either.
-    """
-    loss, score = ([one[name][max(one[name])] for one in differences if one[name]] for name in ("loss", "val_miou"))
-    lower, higher = sum(value < 0 for value in loss), sum(value > 0 for value in score)
-    words = "the seeds disagree"
-    if score and higher == len(score):
-        words = "scores higher"
-    elif score and not higher and 0 not in score and lower in (0, len(loss)):
-        words = "generalises worse" if lower else "learns more slowly"
-    return f"{words}: training loss lower in {lower} of {len(loss)} seeds, mIoU higher in {higher} of {len(score)}"
-
-
-def compare(pairs: Iterable[tuple[str, str]], curves: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """:func:`steps` of every pair of names, baseline and ours, and a :func:`verdict` for each kind of network.
-
-    Args:
-        pairs: names that end in ``-seed`` and a number are of one kind up to there.
-        curves: name -> :func:`curve`.
-    """
-    kinds: dict[str, list[dict[str, Any]]] = {}
-    for one, other in pairs:
-        step = {"baseline": one, "ours": other} | steps(curves[one], curves[other])
-        kinds.setdefault(other.rpartition("-seed")[0] or other, []).append(step)
-    return [{"network": kind, "verdict": verdict(found), "steps": found} for kind, found in kinds.items()]
 
 
 def learning_rates(run_dirs: Iterable[str | Path]) -> list[dict[str, Any]]:

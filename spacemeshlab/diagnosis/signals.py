@@ -1,8 +1,6 @@
-"""Why a network does no better than another: the exchange, the gates, dead parts, gradients (chapter 15).
+"""A bad start or dead parts: what the exchanges add, the gates, channels and gradients of a network (chapter 15).
 
-Nothing here changes a network; everything is measured in float32, in training mode, on one batch. The other suspects
-have modules of their own: a bug :mod:`~spacemeshlab.crosscheck`, the pace of learning :mod:`~spacemeshlab.pace`, the
-size of the map :mod:`~spacemeshlab.reach`.
+Nothing here changes a network; everything is measured in float32, in training mode, on one batch.
 """
 
 from __future__ import annotations
