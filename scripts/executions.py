@@ -28,7 +28,8 @@ INTERVAL = 0.2  # seconds between two looks at the kernel
 class Watch:
     """Seconds since it began, and the most memory that one process started since then has held.
 
-    The kernel's own high-water mark is read while it lives (Linux); elsewhere ``memory_mib`` stays None.
+    The kernel's own high-water mark is read while it lives (Linux); elsewhere ``memory_mib`` stays None. What it takes
+    in its last :data:`INTERVAL` may be missed.
     """
 
     def __init__(self) -> None:
