@@ -198,9 +198,8 @@ def book(root: Path, monkeypatch) -> Path:
 
 def test_what_an_execution_took_is_recorded_beside_the_chapter_and_changes_nothing_in_it(tmp_path, monkeypatch):
     source = "import time\nmemory = bytearray(300 * 2**20)\nmemory[::4096] = memory[1::4096]"
-    chapter = write_chapter(
-        tmp_path, f"{source}\ntime.sleep({3 * executions.INTERVAL})"
-    )  # it is looked at in intervals
+    source += f"\ntime.sleep({3 * executions.INTERVAL})"  # a kernel is looked at in intervals
+    chapter = write_chapter(tmp_path, source)
     records = book(tmp_path, monkeypatch)
     records.parent.mkdir()
     records.write_text('{"09-other": {"date": "2020-02-02", "seconds": 3.5}}')
