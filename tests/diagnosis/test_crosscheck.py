@@ -16,7 +16,8 @@ from spacemeshlab.models import meshgrid_conv
 from spacemeshlab.recipe import get_recipe
 
 RECIPE = get_recipe("toycity", ["rates=1,2", "crop=32x64", "scale=1"])
-BATCH = torch.randn(2, 3, 48, 64), torch.randint(0, 19, (2, 48, 64))
+RANDOM = torch.Generator().manual_seed(0)
+BATCH = torch.randn(2, 3, 48, 64, generator=RANDOM), torch.randint(0, 19, (2, 48, 64), generator=RANDOM)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_a_sound_network_agrees_with_itself_in_every_way(net, dataset):
     assert found["loop"]["images"] == 2
     assert found["loop"]["difference"] < 1e-4
     assert found["loop"]["miou"][0] == pytest.approx(found["loop"]["miou"][1], abs=1e-3)
-    assert max(found["loop_gradients"].values()) < 1e-3
+    assert max(found["loop_gradients"].values()) < 1e-12
     assert found["eval_against_train"] < 1e-4
     assert found["round_trip"] == 0
     assert crosscheck.findings(found) == []
