@@ -1,8 +1,8 @@
 """One network computed in two ways: where the results differ, there is a bug (chapter 15).
 
 MetroCon² by its definition and as a matrix product, forward and backward; the folded network that predicts and the one
-that trains; the shuffles there and back. Differences are relative, in float32, those of gradients in float64. Nothing here
-changes a network.
+that trains; the shuffles there and back. Differences are relative, in float32, those of gradients in float64. Nothing
+here changes a network.
 """
 
 from __future__ import annotations
