@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,27 +97,24 @@ def _together(pairs: list[tuple[str, str]], networks: Mapping[str, Any]) -> dict
     """The steps and the differences of the pairs of one kind."""
     baselines, ours = ([networks[name] for name in names] for names in zip(*pairs, strict=True))
 
-    def fit(split: str, key: str) -> Callable[[Mapping[str, Any]], float]:
-        return lambda net: net["fit"][split][key]
+    def of(nets: list[Any], split: str, key: str) -> list[float]:
+        return [net["fit"][split][key] for net in nets]
 
-    found = {"training_loss": _apart(ours, baselines, pace.last_loss)}
+    found = {"training_loss": _apart([pace.last_loss(net) for net in ours], [pace.last_loss(net) for net in baselines])}
     for split, key in (("train", "loss"), ("val", "loss"), ("val", "miou")):
-        found[f"{split}_{key}"] = _apart(ours, baselines, fit(split, key))
+        found[f"{split}_{key}"] = _apart(of(ours, split, key), of(baselines, split, key))
     for key in ("loss", "miou"):
-        found[f"silenced_{key}"] = _apart(ours, ours, fit("val_silenced", key), fit("val", key))
+        found[f"silenced_{key}"] = _apart(of(ours, "val_silenced", key), of(ours, "val", key))
     steps = [
         {"baseline": one, "ours": other} | pace.steps(networks[one]["curve"], networks[other]["curve"])
         for one, other in pairs
     ]
-    return {"differences": {name: dataclasses.asdict(value) for name, value in found.items()}, "steps": steps}
+    return {"differences": found, "steps": steps}
 
 
-def _apart(
-    ones: Iterable[Any], others: Iterable[Any], of: Callable[[Any], float], and_of: Callable[[Any], float] | None = None
-) -> Difference:
-    """``of(one) - and_of(other)``, in pairs; without ``and_of``, the same of both."""
-    scores = (map(of, ones), map(and_of or of, others))
-    return difference(*(Summary(dict(enumerate(score))) for score in scores))
+def _apart(ones: list[float], others: list[float]) -> dict[str, Any]:
+    """The mean of ``ones`` minus ``others``, in pairs, and its margin."""
+    return dataclasses.asdict(difference(Summary(dict(enumerate(ones))), Summary(dict(enumerate(others)))))
 
 
 def table(name: str, found: Mapping[str, Any]) -> str:

@@ -141,8 +141,11 @@ def test_the_real_photographs_have_the_published_counts_and_values(shared_dir, s
 
 
 def test_the_real_validation_photographs_are_one_video_and_training_has_other_parts_of_it(shared_dir):
-    def videos(split):
-        return Counter(image.name.split("_")[0] for image, _ in CamVid(shared_dir / "data" / "camvid", split).files)
+    def frames(split):
+        names = (image.stem.split("_") for image, _ in CamVid(shared_dir / "data" / "camvid", split).files)
+        return [(video, int(frame)) for video, frame in names]
 
-    assert videos("val") == {"0016E5": 101}
-    assert videos("train") == {"0001TP": 62, "0006R0": 101, "0016E5": 204}
+    train, val = frames("train"), sorted(frames("val"))
+    assert Counter(video for video, _ in val) == {"0016E5": 101}
+    assert Counter(video for video, _ in train) == {"0001TP": 62, "0006R0": 101, "0016E5": 204}
+    assert not [frame for frame in train if val[0] <= frame <= val[-1]]

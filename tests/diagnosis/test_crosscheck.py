@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 from spacemeshlab import SpaceMeshLab
-from spacemeshlab.data import open_dataset
-from spacemeshlab.data.transforms import eval_transform
 from spacemeshlab.diagnosis import crosscheck
 from spacemeshlab.models import meshgrid_conv
 from spacemeshlab.recipe import get_recipe
@@ -27,16 +25,6 @@ def sound():
     with torch.no_grad():
         net(torch.randn(4, 3, 32, 64))  # statistics that are not the first ones
     return net.eval()
-
-
-@pytest.fixture
-def net(sound):
-    return copy.deepcopy(sound)
-
-
-@pytest.fixture(scope="module")
-def dataset(toycity_dir):
-    return open_dataset("cityscapes", toycity_dir, "val", eval_transform())
 
 
 def swapped(x, weight, rates, original=meshgrid_conv._loop):

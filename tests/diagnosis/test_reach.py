@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from spacemeshlab import SpaceMeshLab
-from spacemeshlab.data import open_dataset
-from spacemeshlab.data.transforms import eval_transform
 from spacemeshlab.diagnosis.reach import fit, map_size, reached, shares, silenced
 from spacemeshlab.evaluate import evaluate
 from spacemeshlab.metrics import iou, mean_iou
@@ -22,16 +20,6 @@ RECIPE = get_recipe("toycity", ["scale=1"])
 def sound():
     torch.manual_seed(0)
     return SpaceMeshLab(19, "resnet18", rates=(1, 2, 3), depth=16, aux=False)
-
-
-@pytest.fixture
-def net(sound):
-    return copy.deepcopy(sound)
-
-
-@pytest.fixture(scope="module")
-def dataset(toycity_dir):
-    return open_dataset("cityscapes", toycity_dir, "val", eval_transform())
 
 
 def test_maps_are_a_sixteenth_of_the_padded_image():

@@ -35,11 +35,6 @@ def sound():
     return SpaceMeshLab(3, "resnet18", rates=(1, 2), depth=4)
 
 
-@pytest.fixture
-def net(sound):
-    return copy.deepcopy(sound)
-
-
 @pytest.fixture(scope="module")
 def batch():
     random = torch.Generator().manual_seed(1)
