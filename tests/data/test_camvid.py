@@ -143,7 +143,7 @@ def test_the_real_photographs_have_the_published_counts_and_values(shared_dir, s
 def test_the_real_validation_photographs_are_one_video_and_training_has_other_parts_of_it(shared_dir):
     def frames(split):
         names = (image.stem.split("_") for image, _ in CamVid(shared_dir / "data" / "camvid", split).files)
-        return [(video, int(frame)) for video, frame in names]
+        return [(video, int(frame.lstrip("f"))) for video, frame in names]  # 0016E5_07959, 0006R0_f00930
 
     train, val = frames("train"), sorted(frames("val"))
     assert Counter(video for video, _ in val) == {"0016E5": 101}
